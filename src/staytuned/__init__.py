@@ -1,0 +1,1 @@
+"""Tune a model, watch it, keep it tuned."""

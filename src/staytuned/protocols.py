@@ -1,0 +1,123 @@
+"""Read first. The five seams of staytuned; whoever fits one can take the place of ours.
+
+The exams that ours take, and that yours may take too, are in ``staytuned.testing.laws``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol, runtime_checkable
+
+from staytuned.space.space import Config
+from staytuned.trial import History, Measurement, Trial
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """Proposes configs. A function of the history: same seed and same history, same answer, in any process.
+
+    It may cache what it derived from the history, never what it alone remembers. Trials still running are in the
+    history with ``Status.RUNNING``: they must not be proposed again.
+    """
+
+    name: str
+
+    def ask(self, history: History, n: int = 1) -> list[Config]:
+        """Up to ``n`` new configs, best first.
+
+        Raises:
+            SpaceExhausted: nothing untried is left in a finite space.
+        """
+        ...
+
+
+class Verdict(StrEnum):
+    """What becomes of a trial that has reported."""
+
+    GO_ON = "go on"
+    STOP = "stop"
+
+
+@runtime_checkable
+class Scheduler(Protocol):
+    """Rations effort: after every reading, decides whether a running trial may go on."""
+
+    def judge(self, history: History, trial: Trial) -> Verdict:
+        """The verdict on a trial whose measurement so far holds its readings."""
+        ...
+
+    def brief(self, history: History) -> History:
+        """The trials ``judge`` needs: what travels to a worker. ``judge(brief(h), t) == judge(h, t)``."""
+        ...
+
+
+class Evaluator(Protocol):
+    """Measures a config. Same arguments, same result; a failure comes back as a status with a cure."""
+
+    def __call__(self, config: Config, fidelity: float | None, seed: int) -> Measurement: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One line of the ledger: something that happened and will never un-happen.
+
+    Args:
+        stream: whose story it belongs to, such as "study/churn" or "model/churn".
+        kind: what happened, such as "asked", "told", "promoted".
+        body: JSON.
+        key: where given, no second fact with this key is ever accepted into the stream.
+        id: the ledger's running number; 0 until it is appended.
+        at: Unix time in seconds at which it was appended.
+    """
+
+    stream: str
+    kind: str
+    body: Mapping[str, Any] = field(default_factory=dict)
+    key: str | None = None
+    id: int = 0
+    at: float = 0.0
+
+
+class Ledger(Protocol):
+    """Remembers. Any sequence of calls gives the memory ledger's answers; what was acknowledged survives ``kill -9``."""
+
+    def append(self, facts: Sequence[Fact]) -> list[int]:
+        """Write facts, all or none; the id each was given, 0 for one whose key its stream already had (it is left out)."""
+        ...
+
+    def read(self, stream: str = "", after: int = 0, kind: str | None = None) -> list[Fact]:
+        """The facts with an id above ``after``, in order of id; an empty stream means all, a trailing slash all that begin so."""
+        ...
+
+    def claim(self, key: str, owner: str, lease: float, instead_of: str | None = None) -> str:
+        """Who holds ``key`` after this call. It is ``owner`` if the key was free, its lease (seconds) had run out, it was already
+        the owner's (the lease is renewed), or it was held by ``instead_of`` (known to be dead). A lease of 0 gives it back."""
+        ...
+
+    def put(self, blob: bytes) -> str:
+        """Keep a blob; its SHA-256 in hex. Putting it again changes nothing."""
+        ...
+
+    def get(self, digest: str) -> bytes:
+        """The blob with this SHA-256.
+
+        Raises:
+            BlobMissing: it is not there, or no longer matches its hash.
+        """
+        ...
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """Watches one number at a time. A still stream alarms at most as often as promised, for ever."""
+
+    @property
+    def drifted(self) -> bool:
+        """Whether the alarm has been raised."""
+        ...
+
+    def update(self, x: float) -> None:
+        """Take in the next value."""
+        ...
