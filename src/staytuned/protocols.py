@@ -1,6 +1,6 @@
 """Read first. The five seams of staytuned; whoever fits one can take the place of ours.
 
-The exams that ours take, and that yours may take too, are in ``staytuned.testing.laws``.
+The exams that ours take, and that yours may take too, are in ``staytuned.testing``.
 """
 
 from __future__ import annotations
@@ -50,6 +50,10 @@ class Scheduler(Protocol):
 
     def brief(self, history: History) -> History:
         """The trials ``judge`` needs: what travels to a worker. ``judge(brief(h), t) == judge(h, t)``."""
+        ...
+
+    def estimate(self, history: History, trial: Trial) -> float:
+        """The score a trial stopped here would most likely have reached: what the sampler learns from it."""
         ...
 
 

@@ -1,0 +1,1 @@
+"""Run: every way of running is a ``concurrent.futures.Executor``."""

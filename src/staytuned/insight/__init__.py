@@ -1,0 +1,1 @@
+"""Understand: trials in, small typed tables out."""

@@ -1,0 +1,105 @@
+"""A trial while it runs: what an objective is given, with Optuna's method names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from staytuned._random import generator
+from staytuned.errors import TrialPruned, UsageError
+from staytuned.goal import Goal
+from staytuned.protocols import Scheduler, Verdict
+from staytuned.space.dims import Choice, Dimension, Float, Int, Ordinal, Value
+from staytuned.space.space import Config
+from staytuned.trial import History, Measurement, Reading, Status, Trial
+
+
+@dataclass
+class OpenTrial:
+    """What ``Study.ask`` gives and an objective receives. It can travel to another process and knows nothing of the study.
+
+    Args:
+        number: 0, 1, 2, ... within the study.
+        config: one value per dimension; grows as a define-by-run objective suggests.
+        seed: for the objective's own randomness.
+        goal: whose metric ``report`` speaks of.
+        scheduler: judges reports.
+        peers: the trials the scheduler needs to see.
+        proposal: what the sampler would like a define-by-run objective to try.
+        fidelity: None means full.
+    """
+
+    number: int
+    config: Config
+    seed: int
+    goal: Goal
+    scheduler: Scheduler
+    peers: History = ()
+    proposal: Mapping[str, Value] = field(default_factory=dict)
+    fidelity: float | None = None
+    readings: list[Reading] = field(default_factory=list)
+    suggested: dict[str, Dimension] = field(default_factory=dict)
+
+    def suggest_float(self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False) -> float:
+        """A real number in [low, high]."""
+        return float(self.suggest(name, Float(low, high, step=step, log=log)))
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        """A whole number in [low, high]."""
+        return int(self.suggest(name, Int(low, high, step=step, log=log)))
+
+    def suggest_categorical(self, name: str, choices: Sequence[Value]) -> Value:
+        """One of the choices, which have no order."""
+        return self.suggest(name, Choice(choices))
+
+    def suggest_ordinal(self, name: str, choices: Sequence[Value]) -> Value:
+        """One of the choices, which stand in order."""
+        return self.suggest(name, Ordinal(choices))
+
+    def suggest(self, name: str, dimension: Dimension) -> Value:
+        """The value of a dimension; the same one however often it is asked for.
+
+        Raises:
+            UsageError: the name already holds a value outside this dimension.
+        """
+        if name not in self.config:
+            wish = self.proposal.get(name)
+            draw = dimension.from_unit(float(generator(self.seed, "suggest", name).random()))
+            self.config[name] = wish if name in self.proposal and dimension.contains(wish) else draw
+            self.suggested[name] = dimension
+        elif not dimension.contains(self.config[name]):
+            raise UsageError(f"{name}={self.config[name]!r} in this trial is outside {dimension!r}; ask for one name with one dimension only")
+        return self.config[name]
+
+    def report(self, value: float, step: int) -> None:
+        """Tell a score on the way, after epoch, round or fold ``step`` (counted from 0)."""
+        self.readings.append(Reading("step", int(step), {self.goal.metric: float(value)}))
+
+    def should_prune(self) -> bool:
+        """Whether the scheduler would stop here; then ``raise staytuned.TrialPruned``."""
+        return self.stop(self.readings)
+
+    def stop(self, readings: Sequence[Reading]) -> bool:
+        """The scheduler's verdict on these readings."""
+        return self.scheduler.judge(self.peers, self._so_far(readings)) is Verdict.STOP
+
+    def prune(self) -> None:
+        """Stop now.
+
+        Raises:
+            TrialPruned: always.
+        """
+        raise TrialPruned(f"stopped after step {self.readings[-1].index}" if self.readings else "stopped")
+
+    def closed(self, measurement: Measurement) -> Measurement:
+        """The measurement with what this trial reported; a stopped trial gets the score it would most likely have reached."""
+        readings = measurement.readings or tuple(self.readings)
+        scores = dict(measurement.scores)
+        if measurement.status is Status.PRUNED and readings:
+            estimate = self.scheduler.estimate(self.peers, self._so_far(readings))
+            scores |= {self.goal.metric: estimate} if math.isfinite(estimate) else {}
+        return replace(measurement, scores=scores, readings=readings, config=self.config if self.suggested else None)
+
+    def _so_far(self, readings: Sequence[Reading]) -> Trial:
+        return Trial(self.number, self.config, seed=self.seed, measurement=Measurement(status=Status.RUNNING, readings=tuple(readings)))

@@ -1,0 +1,1 @@
+"""Ration effort: who may go on, who stops."""

@@ -1,0 +1,445 @@
+"""Read second. The first loop: ask, run, measure, tell, record."""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+import time as clock
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import psutil
+
+from staytuned._random import fresh_seed, integer
+from staytuned.errors import NotFoundError, SpaceError, SpaceExhausted, TrialTimeout, UsageError
+from staytuned.evaluate.guard import failure, measured
+from staytuned.execute.choose import executor_for
+from staytuned.goal import Budget, Goal
+from staytuned.open_trial import OpenTrial
+from staytuned.protocols import Fact, Ledger, Sampler, Scheduler
+from staytuned.samplers.named import named
+from staytuned.schedulers.median import MedianRule
+from staytuned.space.codec import config_from_json, config_to_json, dimension_from_json, space_from_json, space_to_json
+from staytuned.space.dims import Dimension, Value
+from staytuned.space.door import SpaceLike, as_space
+from staytuned.space.space import Config, Space
+from staytuned.store.open import open_ledger
+from staytuned.trial import Measurement, Status, Trial, measurement_from_json, measurement_to_json, trial_from_json, trial_to_json
+
+Objective: TypeAlias = Callable[[OpenTrial], Any]
+OnTrial: TypeAlias = Callable[[Trial], None]
+
+_LEASE = 24 * 3600.0  # seconds after which a trial of a silent worker on another host is taken over
+
+
+class Study:
+    """A goal pursued over a space; owns an append-only history of trials.
+
+    Args:
+        name: what it is called in the ledger; a new name if None. An existing study of that name is continued.
+        space: what may vary; None to let the objective say so as it runs (``trial.suggest_float`` and the like).
+        goal: ``"min loss"``, ``"max roc_auc"``.
+        sampler: a method's name (manual grid random sobol bayes tpe evolution auto) or a Sampler.
+        scheduler: judges trials that report on the way; None for the median rule, which only acts on objectives that ask ``should_prune()``.
+        ledger: where it is remembered: a path or URL such as ``"sqlite:///staytuned.db"``, a Ledger, or None for memory.
+        seed: of all its randomness; a fresh one, recorded, if None.
+
+    Raises:
+        UsageError: the ledger's study of this name has another goal or space, or there is no such method.
+
+    >>> from staytuned.space.dims import Float
+    >>> study = Study(space={"x": Float(-1, 1)}, sampler="random", seed=1)
+    >>> study.optimize(lambda trial: trial.config["x"] ** 2, trials=20)
+    >>> study.best.scores["loss"] < 0.05
+    True
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        space: SpaceLike | None = None,
+        goal: str | Goal = "min loss",
+        sampler: str | Sampler = "auto",
+        scheduler: Scheduler | None = None,
+        ledger: str | Path | Ledger | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self.goal = Goal.parse(goal)
+        self.ledger = open_ledger(ledger)
+        self.name = name or f"study-{fresh_seed():08x}"
+        self.scheduler: Scheduler = scheduler or MedianRule(self.goal)
+        self.why_ended = ""
+        self._method = sampler
+        self._space = None if space is None else as_space(space)
+        self._suggested: dict[str, Dimension] = {}  # what a define-by-run objective has asked for so far
+        self._trials: list[Trial] = []
+        self._queue: dict[int, tuple[Config, str]] = {}
+        self._mine: set[int] = set()  # running, and claimed by this object
+        self._read_to = 0
+        self._made: tuple[Space, Sampler] | None = None
+        self._owner = f"{socket.gethostname()}:{os.getpid()}:{fresh_seed():x}"
+        if isinstance(sampler, str):
+            named(sampler, Space({}), self.goal, 0)  # a misspelt method is said now, not at the first ask
+        self.seed = self._found(seed)
+        self.refresh()
+
+    @property
+    def space(self) -> Space:
+        """What may vary; for a define-by-run study, everything suggested so far."""
+        return self._space if self._space is not None else Space(self._suggested)
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """All trials, by number; what other workers did comes in with the next ask, tell or refresh."""
+        return tuple(self._trials)
+
+    @property
+    def best(self) -> Trial:
+        """The best finished trial.
+
+        Raises:
+            NotFoundError: no trial has finished; the message says why the last one did not.
+        """
+        best = self.goal.best(self._trials)
+        if best is None:
+            failed = [t for t in self._trials if t.status.failed]
+            why = f"; the last failure: {failed[-1].cure}" if failed else ""
+            raise NotFoundError(f"no trial of study {self.name!r} has finished with a score{why}")
+        return best
+
+    def __repr__(self) -> str:
+        return f"<Study {self.name!r}: {self.goal}, {len(self._trials)} trials>"
+
+    def enqueue(self, config: Mapping[str, Value], origin: str = "enqueued") -> None:
+        """Have this config tried before anything a sampler proposes.
+
+        Raises:
+            SpaceError: it does not fit the space.
+        """
+        if self._space is not None and (problem := self._space.problem(config)):
+            raise SpaceError(f"cannot enqueue: {problem}")
+        self.ledger.append([Fact(self._stream, "enqueued", {"config": config_to_json(config, self._space), "origin": origin})])
+
+    def ask(self) -> OpenTrial:
+        """The next trial: one that a dead worker left or that was given back, else the next of the queue, else what the sampler proposes.
+
+        Raises:
+            SpaceExhausted: nothing untried is left.
+        """
+        while True:
+            self.refresh()
+            for trial in self._trials:
+                if trial.status is Status.RUNNING and trial.number not in self._mine and self._holds(trial.number):
+                    return self._opened(trial)
+            number = len(self._trials)
+            queued, config, origin = self._proposal()
+            if not self._holds(number):
+                clock.sleep(0.001)  # another worker is about to write this very trial
+                continue
+            trial = Trial(number, config, origin, integer(self.seed, "trial", number), started=clock.time())
+            self.ledger.append([Fact(self._stream, "asked", trial_to_json(trial, self._space) | {"queued": queued}, key=f"asked/{number}")])
+
+    def tell(self, trial: OpenTrial | Trial | int, result: float | Mapping[str, float] | Status | str | Measurement) -> Trial:
+        """Record what came back. Telling a trial twice changes nothing: the first word counts.
+
+        Args:
+            trial: what ``ask`` gave, or its number.
+            result: a score, scores by metric, a status such as ``"failed"``, or a whole Measurement.
+
+        Raises:
+            UsageError: no such trial, or no such status.
+        """
+        measurement = _as_measurement(result, self.goal.metric)
+        if isinstance(trial, OpenTrial):
+            return self._record(trial.number, trial.closed(measurement), trial.suggested)
+        return self._record(trial if isinstance(trial, int) else trial.number, measurement, {})
+
+    def optimize(
+        self,
+        objective: Objective,
+        trials: int | None = None,
+        timeout: float | None = None,
+        *,
+        executor: Executor | None = None,
+        n_jobs: int | None = None,
+        trial_timeout: float | None = None,
+        memory: int | None = None,
+        on_trial: OnTrial | None = None,
+    ) -> None:
+        """Run trials until the budget is spent or the space is used up; ``why_ended`` says which.
+
+        A trial that raises, returns NaN, or breaks a limit is recorded with a status and a cure, and the study goes on. A trial still running at
+        the timeout is given back (it is run first when the study is continued).
+
+        Args:
+            objective: called with an open trial; returns a score, scores by metric, or a Measurement.
+            trials: new trials at most.
+            timeout: seconds at most. Running trials are cut off at the deadline where they run in processes of their own.
+            executor: where trials run; any ``concurrent.futures.Executor``. Default: this process, or worker processes if n_jobs or a limit asks for them.
+            n_jobs: worker processes; -1 for all processors.
+            trial_timeout: seconds per trial; a trial that needs longer is killed.
+            memory: bytes per trial; a trial that needs more is killed.
+            on_trial: called with every trial as it ends.
+
+        Raises:
+            UsageError: neither trials nor timeout, or a nonsensical one.
+        """
+        budget = Budget(trials, timeout)
+        if trials is None and timeout is None and self._method != "manual" and (self._space is None or self._space.size is None):
+            raise UsageError("optimize() without trials= or timeout= would never end on this space; give one")
+        deadline = math.inf if budget.seconds is None else clock.monotonic() + budget.seconds
+        ours = executor is None
+        executor = executor if executor is not None else executor_for(n_jobs, timeout=trial_timeout, memory=memory)
+        try:
+            self._loop(_Run(objective, self.goal.metric), budget.trials, deadline, executor, on_trial)
+        finally:
+            if ours:
+                executor.shutdown(wait=True, cancel_futures=True)
+
+    def refresh(self) -> None:
+        """Take in what the ledger has heard since the last look."""
+        for fact in self.ledger.read(self._stream, self._read_to):
+            self._read_to = fact.id
+            self._fold(fact)
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame, one row per trial: number, status, scores, seconds, origin, the config's values, and what went wrong."""
+        import pandas as pd
+
+        rows = []
+        for trial in self._trials:
+            row: dict[str, Any] = {"number": trial.number, "status": str(trial.status), **trial.scores, "seconds": trial.cost.seconds, "origin": trial.origin}
+            rows.append(row | {f"config.{name}": value for name, value in trial.config.items()} | {"cure": trial.cure})
+        return pd.DataFrame(rows)
+
+    # the loop
+
+    def _loop(self, run: _Run, trials: int | None, deadline: float, executor: Executor, on_trial: OnTrial | None) -> None:
+        flying: dict[Future[_Outcome], OpenTrial] = {}
+        workers = int(getattr(executor, "workers", getattr(executor, "_max_workers", 1)))
+        begun, self.why_ended = 0, ""
+        with self._given_back():
+            while True:
+                while len(flying) < workers and not self.why_ended:
+                    if trials is not None and begun >= trials:
+                        self.why_ended = f"all {trials} trials were run"
+                    elif clock.monotonic() >= deadline:
+                        self.why_ended = "the time was up"
+                    else:
+                        begun += self._launched(run, executor, deadline, flying)
+                if not flying:
+                    return
+                patience = None if deadline == math.inf else max(deadline - clock.monotonic(), 0) + 1
+                landed, _ = wait(flying, timeout=patience, return_when=FIRST_COMPLETED)
+                for future in landed:
+                    self._land(future, flying.pop(future), deadline, on_trial)
+                if not landed:  # past the deadline, on an executor that cannot cut trials off
+                    self.why_ended = "the time was up"
+                    for future in flying:
+                        future.cancel()
+                    return
+
+    def _launched(self, run: _Run, executor: Executor, deadline: float, flying: dict[Future[_Outcome], OpenTrial]) -> int:
+        try:
+            trial = self.ask()
+        except SpaceExhausted as end:
+            self.why_ended = str(end)
+            return 0
+        within = getattr(executor, "submit_within", None)
+        if within is not None and deadline < math.inf:
+            future = within(max(deadline - clock.monotonic(), 0.001), run, trial)
+        else:
+            future = executor.submit(run, trial)
+        flying[future] = trial
+        return 1
+
+    def _land(self, future: Future[_Outcome], trial: OpenTrial, deadline: float, on_trial: OnTrial | None) -> None:
+        try:
+            outcome = future.result()
+        except CancelledError:
+            return
+        except Exception as problem:
+            if isinstance(problem, TrialTimeout) and clock.monotonic() >= deadline:
+                return  # the study's time was up, not the trial's: it is given back
+            outcome = _Outcome(failure(problem), {})
+        told = self._record(trial.number, outcome.measurement, outcome.suggested)
+        if on_trial is not None:
+            on_trial(told)
+
+    @contextmanager
+    def _given_back(self) -> Iterator[None]:
+        """Whatever this loop began and did not finish, however it ends, is free for the next worker."""
+        before = set(self._mine)
+        try:
+            yield
+        finally:
+            for number in self._mine - before:
+                self.ledger.claim(self._lease(number), self._owner, 0)
+            self._mine = before
+
+    # one trial
+
+    def _proposal(self) -> tuple[int, Config, str]:
+        """(id of the queued fact or 0, config, who proposed it)."""
+        for fact_id, (config, origin) in self._queue.items():
+            return fact_id, config, origin
+        space = self.space
+        if self._space is None and not self._suggested:
+            return 0, {}, "random"  # nothing is known of the space before the objective has run once
+        if self._made is None or self._made[0] != space:
+            self._made = (space, named(self._method, space, self.goal, self.seed) if isinstance(self._method, str) else self._method)
+        sampler = self._made[1]
+        origin = getattr(sampler, "origin", None)
+        who = origin(self._trials) if callable(origin) else sampler.name
+        configs = sampler.ask(self._trials, 1)
+        if not configs:
+            raise SpaceExhausted(f"the sampler {sampler.name!r} has nothing more to propose")
+        return 0, configs[0], who
+
+    def _opened(self, trial: Trial) -> OpenTrial:
+        self._mine.add(trial.number)
+        config = dict(trial.config) if self._space is not None else {}
+        return OpenTrial(trial.number, config, trial.seed, self.goal, self.scheduler, self.scheduler.brief(self._trials), trial.config, trial.fidelity)
+
+    def _record(self, number: int, measurement: Measurement, suggested: Mapping[str, Dimension]) -> Trial:
+        self.refresh()
+        if not 0 <= number < len(self._trials):
+            raise UsageError(f"study {self.name!r} has no trial {number}; it has {len(self._trials)}")
+        body: dict[str, Any] = {"number": number, "measurement": measurement_to_json(measurement, self._space)}
+        if new := {name: d.to_json() for name, d in suggested.items() if name not in self._suggested}:
+            body["suggested"] = new
+        self.ledger.append([Fact(self._stream, "told", body, key=f"told/{number}")])
+        self.ledger.claim(self._lease(number), self._owner, 0)
+        self._mine.discard(number)
+        self.refresh()
+        return self._trials[number]
+
+    def _holds(self, number: int) -> bool:
+        """Whether this object now holds the trial: nobody else did, or who did is dead."""
+        holder = self.ledger.claim(self._lease(number), self._owner, _LEASE)
+        if holder != self._owner and _is_dead(holder):
+            holder = self.ledger.claim(self._lease(number), self._owner, _LEASE, instead_of=holder)
+        return holder == self._owner
+
+    def _lease(self, number: int) -> str:
+        return f"{self._stream}/{number}"
+
+    # the story so far
+
+    @property
+    def _stream(self) -> str:
+        return f"study/{self.name}"
+
+    def _found(self, seed: int | None) -> int:
+        """Write the study's definition, or check it against the one that is there; its seed."""
+        space: dict[str, Any] | None = None
+        if self._space is not None:
+            try:
+                space = space_to_json(self._space)
+            except SpaceError:
+                space = {"opaque": True}  # it holds objects: whoever continues the study passes the space again
+        seed = fresh_seed() if seed is None else int(seed)
+        if self.ledger.append([Fact(self._stream, "founded", {"goal": str(self.goal), "space": space, "seed": seed}, key="founded")])[0]:
+            return seed
+        stored = self.ledger.read(self._stream, kind="founded")[0].body
+        if stored["goal"] != str(self.goal):
+            raise UsageError(f"study {self.name!r} in this ledger pursues {stored['goal']!r}, not {str(self.goal)!r}; give the new study another name")
+        if space is not None and stored["space"] is not None and stored["space"] != space:
+            raise UsageError(f"study {self.name!r} in this ledger has another space; give the new study another name")
+        if self._space is None and stored["space"] is not None:
+            if "opaque" in stored["space"]:
+                raise UsageError(f"study {self.name!r} has a space of Python objects, which the ledger cannot hold; pass the same space= again")
+            self._space = space_from_json(stored["space"])
+        return int(stored["seed"])
+
+    def _fold(self, fact: Fact) -> None:
+        body = fact.body
+        if fact.kind == "enqueued":
+            self._queue[fact.id] = (config_from_json(body["config"], self._space), body["origin"])
+        elif fact.kind == "asked":
+            self._queue.pop(body["queued"], None)
+            self._trials.append(trial_from_json(body, self._space))
+        elif fact.kind == "told":
+            for name, dimension in body.get("suggested", {}).items():
+                self._suggested.setdefault(name, dimension_from_json(dimension, name))
+            number = body["number"]
+            self._trials[number] = self._trials[number].measured(measurement_from_json(body["measurement"], self._space))
+
+
+def minimize(
+    f: Callable[[Config], Any],
+    space: SpaceLike,
+    *,
+    trials: int | None = 100,
+    time: float | None = None,
+    method: str | Sampler = "auto",
+    seed: int | None = None,
+) -> Trial:
+    """The best trial of ``f`` over a space.
+
+    Args:
+        f: called with a config, a dict; returns the number to make small.
+        space: a Space, or a dict from name to dimension, list or scipy distribution.
+        trials: at most; None for no limit.
+        time: seconds at most; None for no limit.
+        method: manual grid random sobol bayes tpe evolution auto, or a Sampler.
+        seed: same seed, same result.
+
+    Raises:
+        NotFoundError: every trial failed.
+
+    >>> from staytuned.space.dims import Float
+    >>> round(minimize(lambda c: (c["x"] - 2) ** 2, {"x": Float(-5, 5)}, trials=30, seed=0).config["x"], 1)
+    2.0
+    """
+    study = Study(space=space, sampler=method, seed=seed)
+    study.optimize(_OfConfig(f), trials=trials, timeout=time)
+    return study.best
+
+
+@dataclass(frozen=True)
+class _OfConfig:
+    f: Callable[[Config], Any]
+
+    def __call__(self, trial: OpenTrial) -> Any:
+        return self.f(trial.config)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    measurement: Measurement
+    suggested: Mapping[str, Dimension]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What travels to a worker once; an open trial follows for every run."""
+
+    objective: Objective
+    metric: str
+
+    def __call__(self, trial: OpenTrial) -> _Outcome:
+        measurement = measured(lambda: self.objective(trial), self.metric)
+        return _Outcome(trial.closed(measurement), trial.suggested)
+
+
+def _as_measurement(result: Any, metric: str) -> Measurement:
+    if isinstance(result, Measurement):
+        return result
+    if isinstance(result, str):
+        if result not in set(Status) - {Status.RUNNING}:
+            raise UsageError(f"{result!r} is not a status; use one of {', '.join(s for s in Status if s is not Status.RUNNING)}")
+        return Measurement(status=Status(result), cure=f"told as {result}")
+    return measured(lambda: result, metric)
+
+
+def _is_dead(owner: str) -> bool:
+    """Whether a claim's owner was a process of this machine that is gone; another machine's is never known to be."""
+    host, pid, _ = owner.rsplit(":", 2)
+    return host == socket.gethostname() and not psutil.pid_exists(int(pid))
