@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from staytuned._random import generator
@@ -13,6 +13,17 @@ from staytuned.protocols import Scheduler, Verdict
 from staytuned.space.dims import Choice, Dimension, Float, Int, Ordinal, Value
 from staytuned.space.space import Config
 from staytuned.trial import History, Measurement, Reading, Status, Trial
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """An objective made of an evaluator that reads fold by fold and may be stopped between folds."""
+
+    evaluator: Callable[..., Measurement]
+
+    def __call__(self, trial: OpenTrial) -> Measurement:
+        """The trial's measurement."""
+        return self.evaluator(trial.config, trial.fidelity, trial.seed, trial.stop)
 
 
 @dataclass

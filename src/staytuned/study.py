@@ -100,6 +100,11 @@ class Study:
         return tuple(self._trials)
 
     @property
+    def waiting(self) -> int:
+        """How many configs are enqueued and not yet asked for."""
+        return len(self._queue)
+
+    @property
     def best(self) -> Trial:
         """The best finished trial.
 
@@ -287,8 +292,8 @@ class Study:
 
     def _proposal(self) -> tuple[int, Config, str]:
         """(id of the queued fact or 0, config, who proposed it)."""
-        for fact_id, (config, origin) in self._queue.items():
-            return fact_id, config, origin
+        for fact_id, (queued, source) in self._queue.items():
+            return fact_id, queued, source
         space = self.space
         if self._space is None and not self._suggested:
             return 0, {}, "random"  # nothing is known of the space before the objective has run once

@@ -11,13 +11,13 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import _safe_indexing
+from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params
 
 from staytuned.space.space import Config
 from staytuned.trial import Measurement, Reading, Status
 
-Scorer: TypeAlias = Callable[..., float]
+Scorer: TypeAlias = Callable[..., float | Mapping[str, float]]
 Split: TypeAlias = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
 
 
@@ -27,9 +27,10 @@ class CrossValidation:
 
     Args:
         build: (config, seed) to an unfitted estimator.
-        X, y: the table, anything scikit-learn can index by rows; y may be None.
+        X, y: the table, anything scikit-learn can index by rows, or the square matrix of a kernel; y may be None.
         splits: (training rows, held-out rows) of each fold.
-        scorers: by metric, called as ``scorer(estimator, X, y)``; higher is better for scikit-learn's own.
+        scorers: by metric, called as ``scorer(estimator, X, y)``; higher is better for scikit-learn's own. One that returns a dict gives
+            several metrics at once, under the dict's names.
         train_scores: also score on the training rows.
         fit_params: passed to ``fit``; entries as long as the table are cut to the fold's rows.
         score_params: passed to every scorer, cut likewise.
@@ -65,30 +66,28 @@ class CrossValidation:
         """One reading per fold, in order."""
         for index, (train, test) in enumerate(self.splits):
             estimator = self.build(config, seed)
-            X_train, y_train = _rows(self.X, train), _rows(self.y, train)
+            X_train, y_train = _safe_split(estimator, self.X, self.y, train)
+            X_test, y_test = _safe_split(estimator, self.X, self.y, test, train)
             began = time.perf_counter()
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)  # an unconverged config is judged by its score like any other
                 fit_params = _check_method_params(self.X, params=dict(self.fit_params), indices=train)
                 estimator.fit(X_train, y_train, **fit_params) if y_train is not None else estimator.fit(X_train, **fit_params)
             fitted = time.perf_counter()
-            scores = self._scores(estimator, _rows(self.X, test), _rows(self.y, test), test)
+            scores = self._scores(estimator, X_test, y_test, test)
             scored = time.perf_counter()
             train_scores = self._scores(estimator, X_train, y_train, train) if self.train_scores else {}
             yield Reading("fold", index, scores, train_scores, fitted - began, scored - fitted)
 
     def _scores(self, estimator: Any, X: Any, y: Any, rows: npt.NDArray[np.intp]) -> dict[str, float]:
-        scores = {}
+        scores: dict[str, float] = {}
         for name, scorer in self.scorers.items():
             params = _check_method_params(self.X, params=dict(self.score_params.get(name, {})), indices=rows)
-            scores[name] = float(scorer(estimator, X, y, **params) if y is not None else scorer(estimator, X, **params))
+            found = scorer(estimator, X, y, **params) if y is not None else scorer(estimator, X, **params)
+            scores |= {n: float(s) for n, s in (found if isinstance(found, Mapping) else {name: found}).items()}
         return scores
 
 
 def mean_scores(readings: Sequence[Reading]) -> dict[str, float]:
     """The mean over readings of every metric."""
     return {name: float(np.mean([r.scores[name] for r in readings])) for name in readings[0].scores} if readings else {}
-
-
-def _rows(table: Any, rows: npt.NDArray[np.intp]) -> Any:
-    return None if table is None else _safe_indexing(table, rows)

@@ -42,7 +42,7 @@ class Race:
         if len(rival) < self.folds:
             return Verdict.GO_ON
         differences = own - rival[: len(own)]
-        ahead = race_probability(differences, self.folds, self._pooled_variance(history, rival))
+        ahead = race_probability(differences, self.folds, self._pooled_variance(history, rival, differences))
         return Verdict.STOP if ahead < self.level else Verdict.GO_ON
 
     def brief(self, history: History) -> History:
@@ -65,10 +65,11 @@ class Race:
         gaps = np.flatnonzero(~np.isfinite(array))
         return array[: gaps[0]] if len(gaps) else array
 
-    def _pooled_variance(self, history: History, rival: npt.NDArray[np.float64]) -> float | None:
+    def _pooled_variance(self, history: History, rival: npt.NDArray[np.float64], differences: npt.NDArray[np.float64]) -> float:
+        """The median variance of past races' differences; before there were any, this race's own."""
         variances = []
         for trial in self.brief(history):
             losses = self._losses(trial)
             if 2 <= len(losses) <= len(rival) and not np.array_equal(losses, rival[: len(losses)]):
                 variances.append(float(np.var(losses - rival[: len(losses)], ddof=1)))
-        return float(np.median(variances)) if variances else None
+        return float(np.median(variances)) if variances else float(np.var(differences, ddof=1))

@@ -4,6 +4,8 @@ The parent runs this file by its path, before the parent's import path is known 
 imported at the top; everything else comes in with the first callable that needs it.
 """
 
+from __future__ import annotations
+
 import os
 import pickle
 import signal
@@ -12,6 +14,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
@@ -22,6 +25,7 @@ def main(descriptor: int, parent: int) -> None:
     """Serve the parent at the other end of the inherited socket until it closes or dies."""
     _die_with(parent)
     connection = Connection(descriptor)
+    os.register_at_fork(after_in_child=connection.close)  # else a forked child would keep the parent from seeing this process end
     functions: dict[int, Callable[..., Any]] = {}
     try:
         sys.path[:] = connection.recv()
@@ -50,7 +54,7 @@ def _watch(parent: int) -> None:
     os._exit(1)
 
 
-def _serve_once(connection: "Connection[Any, Any]", functions: dict[int, Callable[..., Any]]) -> None:
+def _serve_once(connection: Connection[Any, Any], functions: dict[int, Callable[..., Any]]) -> None:
     verb, token, forgotten = connection.recv()
     body = connection.recv_bytes()
     for old in forgotten:
@@ -59,6 +63,7 @@ def _serve_once(connection: "Connection[Any, Any]", functions: dict[int, Callabl
         word, answer = _outcome(lambda: functions.update({token: pickle.loads(body)}))
     else:
         word, answer = _outcome(lambda: _call(functions[token], body))
+    _flush()
     connection.send(word)
     connection.send_bytes(answer)
 
@@ -86,9 +91,15 @@ def _outcome(work: Callable[[], Any]) -> tuple[str, bytes]:
 def _leave(farewell: BaseException) -> NoReturn:
     """Exit as the task asked, without waiting for threads that it left running."""
     code = farewell.code if isinstance(farewell, SystemExit) else 128 + signal.SIGINT
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _flush()
     os._exit(code if isinstance(code, int) else int(code is not None))
+
+
+def _flush() -> None:
+    """What the task printed is seen when it ends, not when the worker does."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):  # closed, or nobody reads it
+            stream.flush()
 
 
 def _packed_problem(problem: BaseException) -> bytes:

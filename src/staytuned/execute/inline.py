@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -33,20 +33,17 @@ class InlineExecutor(Executor):
             raise RuntimeError("this executor has been shut down and takes no more tasks; make a new one")
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()
-        _settle(future, fn, args, kwargs)
-        return future
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as problem:
+            future.set_exception(problem)
+        try:
+            return future
+        finally:
+            del future  # the exception's traceback holds this frame: without this the future would hold itself
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002
         """Refuse further tasks; nothing is ever left to wait for or to cancel."""
         self._open = False
-
-
-def _settle(future: Future[T], fn: Callable[..., T], args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-    try:
-        future.set_result(fn(*args, **kwargs))
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as problem:
-        future.set_exception(problem)
-    finally:
-        del future  # the exception's traceback holds this frame: without this the future would hold itself

@@ -2,19 +2,18 @@
 
 Every dimension is laid on a grid of values with a weight each, so that the space becomes a product measure and a tree,
 being constant on boxes, can be averaged over any set of dimensions exactly (Hutter, Hoos and Leyton-Brown 2014,
-section 3.2). A dimension that does not exist in a config makes no difference to its score; its coordinate is therefore
-drawn at random, anew for every tree, so that no tree can take it for a sign of anything.
+section 3.2). The trees are our own because of conditions: a tree may split along a dimension only where all its trials
+have it, so that it must first tell their branches apart, and no dimension stands in for the parent it depends on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.tree import DecisionTreeRegressor
 
 from staytuned._random import generator
 from staytuned.errors import SpaceError
@@ -25,10 +24,12 @@ from staytuned.space.space import Space
 from staytuned.trial import History, Trial
 
 Array: TypeAlias = npt.NDArray[np.float64]
+Ints: TypeAlias = npt.NDArray[np.int64]
 Region: TypeAlias = Mapping[int, npt.NDArray[np.bool_]]
 
 _LEVELS = 48  # grid cells of a continuum, and the most values of a whole number that get a cell each
 _TREES = 64
+_MOST_ROWS = 600  # trials in one tree's resample; a longer history is seen by the forest as a whole
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,20 +71,56 @@ class Grid:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Tree:
+    """A regression tree; node 0 is the root.
+
+    Args:
+        column: (m,) which dimension a node splits; -1 for a leaf.
+        threshold: (m,) up to where the left child reaches.
+        left, right: (m,) the children's numbers.
+        value: (m,) the mean loss of the trials in the node.
+    """
+
+    column: Ints
+    threshold: Array
+    left: Ints
+    right: Ints
+    value: Array
+
+    def predict(self, units: Array) -> Array:
+        """(n,) losses at places (n, d) of the unit cube."""
+        node = np.zeros(len(units), dtype=int)
+        rows = np.arange(len(units))
+        while len(rows := rows[self.column[node[rows]] >= 0]):
+            at = node[rows]
+            node[rows] = np.where(units[rows, self.column[at]] <= self.threshold[at], self.left[at], self.right[at])
+        return self.value[node]
+
+    def leaves(self, n_dims: int) -> tuple[Array, Array, Array]:
+        """The corners (n_leaves, d) of its leaves, and (n_leaves,) the losses there."""
+        low = np.full((len(self.column), n_dims), -np.inf)
+        high = np.full((len(self.column), n_dims), np.inf)
+        for node, column in enumerate(self.column):  # parents come before their children
+            if column >= 0:
+                children = [self.left[node], self.right[node]]
+                low[children], high[children] = low[node], high[node]
+                high[children[0], column] = low[children[1], column] = self.threshold[node]
+        leaf = self.column < 0
+        return low[leaf], high[leaf], self.value[leaf]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Forest:
     """Trees over the unit cube.
 
     Args:
         grids: (d,) the dimensions' grids.
-        lows, highs: per tree, (n_leaves, d) the corners of its leaves.
-        values: per tree, (n_leaves,) the losses it predicts there.
+        trees: each grown on a resample of its own.
         explained: share of the variance of the losses predicted for trials a tree has not seen; at most 1, negative if worse than the mean.
     """
 
     grids: tuple[Grid, ...]
-    lows: tuple[Array, ...]
-    highs: tuple[Array, ...]
-    values: tuple[Array, ...]
+    trees: tuple[Tree, ...]
     explained: float
 
     def marginals(self, wanted: Sequence[tuple[tuple[int, ...], Region]]) -> list[Array]:
@@ -96,20 +133,29 @@ class Forest:
             For each, (n_trees, k) or (n_trees, k, l).
         """
         found: list[list[Array]] = [[] for _ in wanted]
-        for low, high, value in zip(self.lows, self.highs, self.values, strict=True):
-            inside = [(low[:, [j]] < grid.units) & (grid.units <= high[:, [j]]) for j, grid in enumerate(self.grids)]
+        for tree in self.trees:
+            low, high, value = tree.leaves(len(self.grids))
+            inside = [((low[:, [j]] < g.units) & (g.units <= high[:, [j]])).astype(float) for j, g in enumerate(self.grids)]
+            widths = np.stack([m @ g.weights for m, g in zip(inside, self.grids, strict=True)], axis=1)
             for (columns, region), into in zip(wanted, found, strict=True):
-                shares = [m @ restricted(g, region.get(j)) for j, (m, g) in enumerate(zip(inside, self.grids, strict=True)) if j not in columns]
-                weight = value * np.prod(shares, axis=0) if shares else value
-                first, *second = (inside[j].astype(float) for j in columns)
+                shares = widths.copy()
+                for j, mask in region.items():
+                    shares[:, j] = inside[j] @ restricted(self.grids[j], mask)
+                shares[:, columns] = 1.0
+                weight = value * shares.prod(axis=1)  # a leaf's value by its share of the other dimensions (algorithm 2 of the paper)
+                first, *second = (inside[j] for j in columns)
                 into.append((first * weight[:, None]).T @ second[0] if second else weight @ first)
         return [np.array(m) for m in found]
 
     def variances(self, seed: int, draws: int = 2048) -> tuple[float, Array]:
-        """Variance of the forest's prediction over the whole space, and (n_trees,) that of each tree's."""
+        """Variance of the forest's prediction over the whole space, and (n_trees,) that of each tree's.
+
+        Estimated from a Latin hypercube, for which the part that is a sum over the dimensions comes out nearly exact.
+        """
         rng = generator(seed, "insight", "variance")
-        points = np.stack([rng.choice(g.units, size=draws, p=g.weights) for g in self.grids], axis=1)
-        predictions = np.array([_predicted(points, *tree) for tree in zip(self.lows, self.highs, self.values, strict=True)])
+        levels = (np.arange(draws) + 0.5) / draws
+        points = np.stack([g.units[np.searchsorted(np.cumsum(g.weights)[:-1], rng.permutation(levels))] for g in self.grids], axis=1)
+        predictions = np.array([tree.predict(points) for tree in self.trees])
         return float(predictions.mean(axis=0).var()), predictions.var(axis=1)
 
 
@@ -131,24 +177,18 @@ def sample(history: History, goal: Goal, space: Space, having: Iterable[str] = (
 def grow(known: Sample, seed: int = 0) -> Forest:
     """A forest for the sample, every tree on a resample of its own; needs at least two trials and one dimension."""
     n = len(known)
-    lows, highs, values = [], [], []
+    trees = []
     told, heard = np.zeros(n), np.zeros(n)
     for number in range(_TREES):
         rng = generator(seed, "insight", "tree", number)
-        units = np.where(np.isnan(known.units), rng.random(known.units.shape), known.units)
-        rows = rng.integers(n, size=n)
-        tree = DecisionTreeRegressor(splitter="random", min_samples_leaf=1 if n < 40 else 2, random_state=int(rng.integers(2**31 - 1)))
-        tree.fit(units[rows], known.losses[rows])
+        rows = rng.integers(n, size=min(n, _MOST_ROWS))
+        tree = _tree(known.units[rows], known.losses[rows], rng)
         unseen = np.setdiff1d(np.arange(n), rows)
-        if unseen.size:
-            told[unseen] += tree.predict(units[unseen])
-            heard[unseen] += 1
-        low, high, value = _leaves(tree.tree_, known.units.shape[1])
-        lows.append(low)
-        highs.append(high)
-        values.append(value)
+        told[unseen] += tree.predict(known.units[unseen])
+        heard[unseen] += 1
+        trees.append(tree)
     grids = tuple(grid(dimension) for dimension in known.space.dimensions.values())
-    return Forest(grids, tuple(lows), tuple(highs), tuple(values), _explained(known.losses, told, heard))
+    return Forest(grids, tuple(trees), _explained(known.losses, told, heard))
 
 
 def grid(dimension: Dimension) -> Grid:
@@ -204,32 +244,41 @@ def _fenced(losses: Array) -> Array:
     return fenced
 
 
-def _leaves(tree: Any, n_dims: int) -> tuple[Array, Array, Array]:
-    """The corners (n_leaves, d) of a tree's leaves and the values in them."""
-    boxes = list(_walk(tree, np.full(n_dims, -np.inf), np.full(n_dims, np.inf)))
-    lows, highs, values = zip(*boxes, strict=True)
-    return np.array(lows), np.array(highs), np.array(values, dtype=float)
-
-
-def _walk(tree: Any, low: Array, high: Array) -> Iterator[tuple[Array, Array, float]]:
-    waiting = [(0, low, high)]
+def _tree(units: Array, losses: Array, rng: np.random.Generator) -> Tree:
+    """An extremely randomised tree (Geurts, Ernst and Wehenkel 2006): one random threshold per dimension, the best of them splits."""
+    nodes: list[tuple[int, float, int, int, float]] = []
+    waiting: list[tuple[Ints, int, int]] = [(np.arange(len(losses)), -1, 0)]
     while waiting:
-        node, low, high = waiting.pop()
-        column = int(tree.feature[node])
-        if column < 0:
-            yield low, high, float(tree.value[node, 0, 0])
-            continue
-        left_high, right_low = high.copy(), low.copy()
-        left_high[column] = right_low[column] = tree.threshold[node]
-        waiting += [(int(tree.children_left[node]), low, left_high), (int(tree.children_right[node]), right_low, high)]
+        rows, parent, side = waiting.pop()
+        if parent >= 0:
+            column, threshold, left, right, value = nodes[parent]
+            nodes[parent] = (column, threshold, len(nodes), right, value) if side == 0 else (column, threshold, left, len(nodes), value)
+        column, threshold = _split(units[rows], losses[rows], rng)
+        if column >= 0:
+            is_left = units[rows, column] <= threshold
+            waiting += [(rows[is_left], len(nodes), 0), (rows[~is_left], len(nodes), 1)]
+        nodes.append((column, threshold, -1, -1, float(losses[rows].mean())))
+    columns, thresholds, lefts, rights, values = zip(*nodes, strict=True)
+    return Tree(np.array(columns), np.array(thresholds), np.array(lefts), np.array(rights), np.array(values))
 
 
-def _predicted(points: Array, low: Array, high: Array, value: Array) -> Array:
-    inside = np.ones((len(points), len(value)), dtype=bool)
-    for j in np.flatnonzero(np.isfinite(low).any(axis=0) | np.isfinite(high).any(axis=0)):
-        inside &= (low[:, j] < points[:, [j]]) & (points[:, [j]] <= high[:, j])
-    predicted: Array = inside @ value
-    return predicted
+def _split(units: Array, losses: Array, rng: np.random.Generator) -> tuple[int, float]:
+    """The dimension and the threshold that explain most; (-1, 0.0) where there is nothing left to explain."""
+    n = len(losses)
+    if n < 3 or np.ptp(losses) == 0:
+        return -1, 0.0
+    low, high = units.min(axis=0), units.max(axis=0)
+    columns = np.flatnonzero(high > low)  # never where NaN, that is, where some of these trials lack the dimension
+    if not len(columns):
+        return -1, 0.0
+    thresholds = low[columns] + rng.random(len(columns)) * (high[columns] - low[columns])
+    thresholds = np.minimum(thresholds, np.nextafter(high[columns], low[columns]))  # rounding may not empty the right side
+    is_left = units[:, columns] <= thresholds
+    on_left = is_left.sum(axis=0)
+    total = (losses - losses.mean()) @ is_left
+    gain = total**2 / on_left / (n - on_left)  # the variance between the two sides, times a constant
+    best = int(np.argmax(gain))
+    return int(columns[best]), float(thresholds[best])
 
 
 def _explained(losses: Array, told: Array, heard: Array) -> float:

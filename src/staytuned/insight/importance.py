@@ -112,9 +112,11 @@ def importance_of(known: Sample, seed: int = 0) -> Importance:
 def _alone(forest: Forest, space: Space, whole: float, each: Array) -> tuple[Array, Array]:
     """(d,) shares by dimension and (d,) their spread over the trees."""
     regions = [region(space, forest.grids, [name]) for name in space.names]
-    found = forest.marginals([((j,), allowed) for j, (allowed, _) in enumerate(regions)])
+    columns = [j for j, (_, part) in enumerate(regions) if part > 0]
+    found = forest.marginals([((j,), regions[j][0]) for j in columns])
     shares, spreads = np.zeros(len(space)), np.zeros(len(space))
-    for j, (marginal, (_, part)) in enumerate(zip(found, regions, strict=True)):
+    for j, marginal in zip(columns, found, strict=True):
+        _, part = regions[j]
         weights = forest.grids[j].weights
         of_trees = part * _variance(marginal, weights)
         shares[j] = part * _variance(marginal.mean(axis=0), weights) / whole if whole > 0 else 0.0

@@ -32,7 +32,11 @@ def mutated(cube: Cube, parents: Array, step: Array | float, rng: np.random.Gene
     shift = step * rng.standard_normal(shape)
     shift = np.copysign(np.maximum(np.abs(shift), cube.widths(parents)), shift)
     moved = points + shift
-    moved = np.abs(moved)
-    moved = 1.0 - np.abs(1.0 - np.mod(moved, 2.0))
-    points = np.where(slide, moved, np.where(jump, anew, points))
+    turned = (cube.cells > 0) & ((moved < 0) | (moved > 1))  # reflected at its end, the last cell would only meet itself
+    points = np.where(slide, _reflected(np.where(turned, points - shift, moved)), np.where(jump, anew, points))
     return cube.snap(points)
+
+
+def _reflected(points: Array) -> Array:
+    reflected: Array = 1.0 - np.abs(1.0 - np.mod(np.abs(points), 2.0))
+    return reflected

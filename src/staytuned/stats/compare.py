@@ -225,15 +225,12 @@ def betting_upper(losses: npt.ArrayLike, delta: float = 0.025) -> float:
     return high
 
 
-_BETS = np.concatenate([[0.02, 0.05, 0.1, 0.2, 0.35], np.array([0.5, 0.75, 1.0, 1.5, 2.5, 4.0, 8.0, 16.0, 32.0])])
+_BETS = np.array([0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.5, 4.0, 8.0, 16.0, 32.0])
 
 
 def _log_capital(x: Floats, u: float) -> float:
-    fair = _BETS * (1 - u) < 0.95  # a bet above 1 / (1 - u) could lose more than everything
-    # the grid must not change with u, or the capital would jump: bets too high for this u keep their share in cash
-    logs = np.zeros(len(_BETS))
-    logs[fair] = np.log1p(_BETS[fair, None] * (u - x)).sum(axis=1)
-    return float(np.logaddexp.reduce(logs) - math.log(len(_BETS)))
+    bets = np.minimum(_BETS, 0.95 / max(1 - u, 1e-12))  # above 1 / (1 - u) a bet could lose more than everything; so cut, the capital still grows with u
+    return float(np.logaddexp.reduce(np.log1p(bets[:, None] * (u - x)).sum(axis=1)) - math.log(len(bets)))
 
 
 def _numbers(values: npt.ArrayLike, name: str) -> Floats:

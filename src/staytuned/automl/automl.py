@@ -1,0 +1,329 @@
+"""A table in, a tuned model out."""
+
+from __future__ import annotations
+
+import time as clock
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from staytuned._random import fresh_seed
+from staytuned.automl.columns import Table, infer
+from staytuned.automl.recipe import OnEvent, Plan, Said, Tuned, dummy_score, make_plan, silent, tune
+from staytuned.automl.report import write_report
+from staytuned.automl.result import Result, fit_verdict, learning_curve, test_once
+from staytuned.automl.split import hold_out
+from staytuned.automl.zoo import QUALITIES, ZOO, Quality, load_space, split_config
+from staytuned.errors import UsageError
+from staytuned.insight.leaderboard import Leaderboard, leaderboard
+from staytuned.protocols import Fact, Ledger
+from staytuned.space.space import Config
+from staytuned.store.open import open_ledger
+from staytuned.trial import Trial
+
+_SHOW_SHARE = 0.12  # of the time, kept for the test, the learning curve and the report
+
+_T = TypeVar("_T")
+
+
+class AutoML(BaseEstimator):  # type: ignore[misc]
+    """Reads a table, splits it, measures baselines, tunes, chooses by validation, tests once, and explains itself.
+
+    The model in the end is the one that was tested: trained on the training part, a pipeline from raw columns to predictions.
+
+    Args:
+        time: seconds for everything; None for no limit (then give trials).
+        trials: configs to try, the defaults included; None for no limit.
+        metric: "auto" (roc_auc for two classes, accuracy for more, rmse for numbers), a name such as "f1", or a scikit-learn scorer.
+        quality: "fast" (cheap families, 3 folds), "balanced" (all families, 5 folds), "best" (all, 10 folds); large tables get fewer folds.
+        n_jobs: worker processes; None for all processors.
+        random_state: seed. With trials, one worker and no time limit the whole run repeats exactly.
+        method: auto manual grid random sobol bayes tpe evolution.
+        space: changes to the default spaces: ``{"lightgbm": {"num_leaves": [15, 31]}, "svm": False}``, or the path of a YAML or JSON file.
+        configs: configs to try first, such as ``{"model": "svm", "svm.C": 10}``; the only ones with method="manual".
+        test_size: share of the rows set aside for the one test.
+        cv: validation folds; None to decide by the table's size.
+        task: "binary", "multiclass" or "regression"; None to infer it.
+        kinds: column name to kind where the inferred one is wrong, ``{"zip": "categorical"}``.
+        drop: columns to leave out.
+        trial_timeout: seconds for one config; None for 15 % of the time.
+        memory: bytes for one config; None for no limit.
+        ledger: where the study is kept; a path, URL or Ledger; None for memory.
+        name: of the model and its study.
+        on_event: called with every step (``Said``) and every finished trial (``Moved``).
+
+    Attributes:
+        result_: everything found, a :class:`~staytuned.automl.result.Result`.
+        model_: the fitted scikit-learn pipeline.
+        classes_: of a classifier.
+
+    >>> from sklearn.datasets import load_iris
+    >>> model = AutoML(time=None, trials=4, quality="fast", n_jobs=1, random_state=0).fit(load_iris(as_frame=True).frame, target="target")
+    >>> bool(model.result_.test.tuned.point > 0.8)
+    True
+    """
+
+    def __init__(
+        self,
+        *,
+        time: float | None = 60,
+        trials: int | None = None,
+        metric: Any = "auto",
+        quality: Quality = "balanced",
+        n_jobs: int | None = None,
+        random_state: int | None = None,
+        method: str = "auto",
+        space: Mapping[str, Any] | str | Path | None = None,
+        configs: Sequence[Config] = (),
+        test_size: float = 0.2,
+        cv: int | None = None,
+        task: str | None = None,
+        kinds: Mapping[str, str] | None = None,
+        drop: Sequence[str] = (),
+        trial_timeout: float | None = None,
+        memory: int | None = None,
+        ledger: str | Path | Ledger | None = None,
+        name: str = "model",
+        on_event: OnEvent | None = None,
+    ) -> None:
+        self.time = time
+        self.trials = trials
+        self.metric = metric
+        self.quality = quality
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.method = method
+        self.space = space
+        self.configs = configs
+        self.test_size = test_size
+        self.cv = cv
+        self.task = task
+        self.kinds = kinds
+        self.drop = drop
+        self.trial_timeout = trial_timeout
+        self.memory = memory
+        self.ledger = ledger
+        self.name = name
+        self.on_event = on_event
+
+    def fit(self, X: Any, y: Any = None, *, target: str | None = None, groups: Any = None, time_order: Any = None) -> AutoML:
+        """Tune on a table.
+
+        Args:
+            X: a DataFrame that holds the target column, or the features alone.
+            y: (n_rows,) the target, if X does not hold it.
+            target: the target column's name.
+            groups, time_order: a column's name, or (n_rows,) values: rows of a group stay together; the test part is the latest.
+
+        Raises:
+            TableError: the table cannot be learned from; the message says why and the way out.
+            UsageError: an option that makes no sense.
+        """
+        self._check_options()
+        steps = _Timeline(self.on_event or silent, self.time)
+        frame, target = _framed(X, y, target)
+        seed = fresh_seed() if self.random_state is None else int(self.random_state)
+        features, labels, table = steps.timed("read", lambda: infer(frame, target, task=self.task, kinds=self.kinds, drop=self.drop))
+        steps.say("Read", _read_sentence(table, features))
+        for warning in table.warnings:
+            steps.say("Note", warning)
+        groups, time_order = (_column(values, frame, features, name) for values, name in ((groups, "groups"), (time_order, "time_order")))
+        split = hold_out(labels, table.task, share=self.test_size, groups=groups, time_order=time_order, seed=seed)
+        steps.say("Split", split.sentence)
+        X_train, y_train = features.iloc[split.train], labels[split.train]
+        inside = {"groups": groups, "time_order": time_order}
+        plan = make_plan(
+            X_train,
+            y_train,
+            table,
+            metric=self.metric,
+            quality=self.quality,
+            space=load_space(self.space) if isinstance(self.space, str | Path) else self.space,
+            cv=self.cv,
+            seed=seed,
+            **{key: None if values is None else np.asarray(values)[split.train] for key, values in inside.items()},
+        )
+        steps.say("Space", _space_sentence(plan))
+        blind = steps.timed("baseline", lambda: dummy_score(X_train, y_train, table, plan))
+        steps.say("Baseline", f"a model that looks at no column has {plan.metric.name} {blind:.4f} in validation")
+        ledger = open_ledger(self.ledger)
+        tuned = steps.timed("tune", lambda: self._tuned(X_train, y_train, table, plan, ledger, seed, steps))
+        steps.say("Choose", _choice_sentence(tuned))
+        test, prediction, baseline = steps.timed("test", lambda: test_once(tuned, features, labels, split, table, seed=seed))
+        steps.say("Test", test.sentence)
+        fit = fit_verdict(tuned, blind, test)
+        steps.say("Fit", fit.sentence)
+        spare = 10.0 if steps.left() is None else 0.5 * max(steps.left() or 0.0, 0.0)
+        curve = steps.timed("learning curve", lambda: learning_curve(tuned, X_train, y_train, table, seconds=spare, seed=seed))
+        self.result_ = Result(self.name, table, split, tuned, blind, test, fit, np.asarray(labels[split.test]), prediction, baseline, curve, tuple(steps.rows))
+        self.model_ = tuned.pipeline
+        self.table_ = table
+        self.training_ = features.iloc[split.train].assign(**{table.target: y_train})
+        self.held_out_ = features.iloc[split.test].assign(**{table.target: labels[split.test]})
+        if table.task != "regression":
+            self.classes_ = np.asarray(tuned.pipeline.classes_)
+        return self
+
+    def predict(self, X: Any) -> npt.NDArray[Any]:
+        """(n_rows,) classes or numbers, for a DataFrame with the training table's columns."""
+        check_is_fitted(self, "model_")
+        return np.asarray(self.model_.predict(X))
+
+    def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
+        """(n_rows, n_classes) probabilities in the order of ``classes_``.
+
+        Raises:
+            UsageError: the model predicts numbers.
+        """
+        check_is_fitted(self, "model_")
+        if self.table_.task == "regression":
+            raise UsageError("this model predicts numbers; it has no classes to give probabilities for")
+        return np.asarray(self.model_.predict_proba(X), dtype=float)
+
+    def score(self, X: Any, y: Any) -> float:
+        """The metric on rows you hold, in its own direction."""
+        check_is_fitted(self, "model_")
+        return float(self.result_.metric.scorer(self.model_, X, y))
+
+    def leaderboard(self, limit: int = 10) -> Leaderboard:
+        """The best trials with their scores, standard errors and costs."""
+        check_is_fitted(self, "result_")
+        study = self.result_.tuned.study
+        return leaderboard(study.trials, study.goal, limit=limit)
+
+    @property
+    def best_(self) -> Trial:
+        """The chosen trial."""
+        check_is_fitted(self, "result_")
+        return self.result_.best
+
+    def report(self, path: str | Path) -> Path:
+        """Write the report, one HTML file that opens offline; its path."""
+        check_is_fitted(self, "result_")
+        return write_report(self.result_, path)
+
+    def _tuned(self, X: Any, y: Any, table: Table, plan: Plan, ledger: Ledger, seed: int, steps: _Timeline) -> Tuned:
+        signature = {"rows": len(X), "columns": list(X.columns), "metric": plan.metric.name, "folds": plan.folds_named, "seed": self.random_state}
+        study, stored_seed = _study_to_continue(ledger, self.name, signature)
+        left = steps.left()
+        tuned = tune(
+            X,
+            y,
+            table,
+            plan=plan,
+            method=self.method,
+            trials=self.trials,
+            seconds=None if left is None or self.time is None else max(left - _SHOW_SHARE * self.time, 0.3 * self.time),
+            warm=self.configs,
+            with_defaults=self.method != "manual" or not self.configs,
+            ledger=ledger,
+            name=study,
+            seed=seed if stored_seed is None else stored_seed,
+            n_jobs=self.n_jobs,
+            trial_timeout=self.trial_timeout,
+            memory=self.memory,
+            on_event=self.on_event,
+        )
+        ledger.append([Fact(f"study/{study}", "closed", {}, key="closed")])
+        return tuned
+
+    def _check_options(self) -> None:
+        if self.time is None and self.trials is None and self.method != "manual":
+            raise UsageError("give time= in seconds, trials=, or both: without either the search would never end")
+        if self.quality not in QUALITIES:
+            raise UsageError(f"quality={self.quality!r} must be one of {', '.join(QUALITIES)}")
+        if not 0 < self.test_size < 1:
+            raise UsageError(f"test_size={self.test_size!r} is a share of the rows: between 0 and 1, such as 0.2")
+        if self.cv is not None and (int(self.cv) != self.cv or self.cv < 1):
+            raise UsageError(f"cv={self.cv!r} must be a whole number of folds of at least 1")
+
+
+class _Timeline:
+    """Says each step and notes how long it took."""
+
+    def __init__(self, on_event: OnEvent, seconds: float | None) -> None:
+        self.rows: list[tuple[str, float]] = []
+        self._on_event = on_event
+        self._deadline = None if seconds is None else clock.monotonic() + seconds
+
+    def say(self, step: str, text: str) -> None:
+        self._on_event(Said(step, text))
+
+    def timed(self, step: str, work: Callable[[], _T]) -> _T:
+        began = clock.monotonic()
+        try:
+            return work()
+        finally:
+            self.rows.append((step, clock.monotonic() - began))
+
+    def left(self) -> float | None:
+        return None if self._deadline is None else self._deadline - clock.monotonic()
+
+
+def _framed(X: Any, y: Any, target: str | None) -> tuple[Any, str]:
+    import pandas as pd
+
+    frame = X if isinstance(X, pd.DataFrame) else pd.DataFrame(np.asarray(X)).rename(columns=lambda c: f"x{c}")
+    if y is None:
+        if target is None:
+            raise UsageError("name the target column, fit(table, target='price'), or pass y")
+        return frame, target
+    if len(np.asarray(y)) != len(frame):
+        raise UsageError(f"X has {len(frame):,} rows and y has {len(np.asarray(y)):,}; they must be equally long")
+    name = target or str(getattr(y, "name", None) or "target")
+    if name in frame.columns:
+        raise UsageError(f"X already has a column {name!r}; give the target another name with target=")
+    return frame.assign(**{name: np.asarray(y)}), name
+
+
+def _column(values: Any, frame: Any, features: Any, option: str) -> Any:
+    """Values for the rows that are left, from a column's name or an array as long as the table."""
+    if values is None:
+        return None
+    if isinstance(values, str):
+        if values not in frame.columns:
+            raise UsageError(f"{option}={values!r} is not a column; the table has {', '.join(map(str, frame.columns[:12]))}")
+        return frame.loc[features.index, values].to_numpy()
+    array = np.asarray(values)
+    if len(array) != len(frame):
+        raise UsageError(f"{option} has {len(array):,} values for a table of {len(frame):,} rows")
+    return array[frame.index.get_indexer(features.index)]
+
+
+def _study_to_continue(ledger: Ledger, name: str, signature: Mapping[str, Any]) -> tuple[str, int | None]:
+    """The name of the study to use, and its seed if it is one that was broken off and has the same signature."""
+    number = 1
+    while True:
+        study = name if number == 1 else f"{name}-{number}"
+        stream = f"study/{study}"
+        if ledger.append([Fact(stream, "planned", dict(signature), key="planned")])[0]:
+            return study, None
+        facts = {f.kind: f.body for f in ledger.read(stream) if f.kind in ("planned", "founded", "closed")}
+        if "closed" not in facts and facts["planned"] == signature:
+            return study, facts["founded"]["seed"] if "founded" in facts else None
+        number += 1
+
+
+def _read_sentence(table: Table, features: Any) -> str:
+    kinds: dict[str, int] = {}
+    for column in table.columns:
+        kinds[column.kind] = kinds.get(column.kind, 0) + 1
+    listed = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    task = {"binary": "two classes", "multiclass": f"{len(table.classes or ())} classes", "regression": "a number"}[table.task]
+    return f"{len(features):,} rows; columns: {listed}; predicting {table.target!r}, {task}"
+
+
+def _space_sentence(plan: Plan) -> str:
+    left = "".join(f"; without {name} ({reason})" for name, reason in plan.left_out.items())
+    return f"{len(plan.space)} hyperparameters of {len(plan.families)} models, judged by {plan.metric.name} in {plan.folds_named}{left}"
+
+
+def _choice_sentence(tuned: Tuned) -> str:
+    family, params = split_config(tuned.config)
+    values = ", ".join(f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in params.items())
+    return f"{ZOO[family].title} by validation score, {tuned.plan.metric.name} {tuned.score:.4f}: {values}"

@@ -1,0 +1,311 @@
+"""The steps of a tuning run, as functions: what the estimator, the command line and the steward all call."""
+
+from __future__ import annotations
+
+import time as clock
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.exceptions import ConvergenceWarning
+
+from staytuned.automl.columns import Table
+from staytuned.automl.metrics import Metric, metric_for
+from staytuned.automl.split import Fold, fold_count, folds
+from staytuned.automl.zoo import ZOO, Family, Quality, candidates, default_config, joint_space, pipeline, split_config, with_changes
+from staytuned.errors import NotFoundError
+from staytuned.evaluate.cv import CrossValidation, mean_scores
+from staytuned.evaluate.race import Race
+from staytuned.execute.choose import executor_for
+from staytuned.goal import Goal
+from staytuned.monitor.performance import Prediction
+from staytuned.open_trial import Evaluated
+from staytuned.protocols import Ledger
+from staytuned.space.space import Config, Space
+from staytuned.study import Study
+from staytuned.trial import Status, Trial
+
+_BASELINE_SHARE = 0.5  # of the time, at most, for the defaults
+_TRIAL_SHARE = 0.15  # of the time, at most, for one trial
+
+
+@dataclass(frozen=True)
+class Said:
+    """A step of the workflow in words."""
+
+    step: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A trial ended.
+
+    Args:
+        trial: the one that ended.
+        best: the best so far, if any finished.
+        done, failed, pruned: trials so far by how they ended.
+        planned: trials in all, where known.
+        seconds_left: of the search, where it has a time budget.
+    """
+
+    trial: Trial
+    best: Trial | None
+    done: int
+    failed: int
+    pruned: int
+    planned: int | None
+    seconds_left: float | None
+
+
+OnEvent: TypeAlias = Callable[[Said | Moved], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a search will do: decided before it starts, from the table and the wishes alone.
+
+    Args:
+        families: the model families in the race.
+        left_out: name to reason, for those that are not.
+        space: the joint space, ``model`` and every family's own dimensions.
+        metric: what is optimised.
+        folds: validation folds, positions in the training part.
+        folds_named: the same in words.
+    """
+
+    families: Sequence[Family]
+    left_out: Mapping[str, str]
+    space: Space
+    metric: Metric
+    folds: Sequence[Fold]
+    folds_named: str
+
+    @property
+    def goal(self) -> Goal:
+        return Goal(self.metric.name, self.metric.direction)
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a search found.
+
+    Args:
+        config: the chosen one, by validation score.
+        score: its mean validation score.
+        study: with every trial.
+        pipeline: fitted with it on all rows given.
+        plan: what was searched and how.
+        baseline: the best of the default configs; None if none finished.
+    """
+
+    config: Config
+    score: float
+    study: Study
+    pipeline: Any
+    plan: Plan
+    baseline: Trial | None
+
+
+@dataclass(frozen=True)
+class Build:
+    """Builds the unfitted pipeline of a config; travels to workers."""
+
+    table: Table
+    n_jobs: int = 1
+
+    def __call__(self, config: Config, seed: int) -> Any:
+        name, params = split_config(config)
+        return pipeline(ZOO[name], params, self.table, task=self.table.task, seed=seed, n_jobs=self.n_jobs)
+
+
+def make_plan(
+    X: Any,
+    y: Any,
+    table: Table,
+    *,
+    metric: str | Metric = "auto",
+    quality: Quality = "balanced",
+    space: Mapping[str, Any] | None = None,
+    cv: int | None = None,
+    groups: Any = None,
+    time_order: Any = None,
+    seed: int = 0,
+) -> Plan:
+    """Candidates, space, metric and folds for a training table.
+
+    Args:
+        X: (n_rows, n_columns) DataFrame. y: (n_rows,) target.
+        space: changes to the default spaces, see :func:`~staytuned.automl.zoo.with_changes`.
+        cv: folds; None to decide by the table's size.
+    """
+    chosen = metric if isinstance(metric, Metric) else metric_for(metric, table.task, table.classes)
+    zoo = with_changes(space) if space else ZOO
+    families, left_out = candidates(table.task, len(X), X.shape[1], quality, zoo)
+    count = cv if cv is not None else fold_count(len(X), X.shape[1], quality)
+    parts, named = folds(y, table.task, count, groups=groups, time_order=time_order, seed=seed)
+    return Plan(families, left_out, joint_space(families), chosen, parts, named)
+
+
+def tune(
+    X: Any,
+    y: Any,
+    table: Table,
+    *,
+    plan: Plan | None = None,
+    metric: str | Metric = "auto",
+    method: str = "auto",
+    trials: int | None = None,
+    seconds: float | None = 60,
+    space: Mapping[str, Any] | None = None,
+    warm: Sequence[Config] = (),
+    with_defaults: bool = True,
+    ledger: Ledger | None = None,
+    name: str | None = None,
+    seed: int = 0,
+    n_jobs: int | None = None,
+    trial_timeout: float | None = None,
+    memory: int | None = None,
+    race: bool = True,
+    on_event: OnEvent | None = None,
+) -> Tuned:
+    """Baselines, then a search over the joint space, then a fit of the best config on all rows given; within the budget.
+
+    Args:
+        X, y: the training part; nothing else is looked at.
+        plan: from :func:`make_plan`; made from the other arguments if None.
+        trials, seconds: the budget, baselines included; seconds also cover the final fit.
+        warm: configs to try before anything else, such as an older study's best; scored anew, never trusted.
+        with_defaults: try every family's default config next.
+        ledger, name: where the study is kept; a study of that name is continued.
+        n_jobs: worker processes; None for all processors.
+        race: drop a config after a few folds when it can hardly win.
+
+    Raises:
+        NotFoundError: no config finished with a score.
+    """
+    began = clock.monotonic()
+    plan = plan or make_plan(X, y, table, metric=metric, space=space, seed=seed)
+    say = on_event or silent
+    scheduler = Race(plan.goal, len(plan.folds), level=0.05 if race else 0.0)
+    study = Study(name, space=plan.space, goal=plan.goal, sampler=method, scheduler=scheduler, ledger=ledger, seed=seed)
+    defaults = [default_config(f) for f in plan.families if plan.space.contains(default_config(f))] if with_defaults else []
+    if not study.trials and not study.waiting:
+        for config in warm:
+            if plan.space.contains(config):
+                study.enqueue(config, "warm")
+        for config in defaults:
+            study.enqueue(config, "default")
+        study.refresh()
+    elif study.trials:
+        say(Said("Continue", f"study {study.name!r} already has {len(study.trials)} trials; going on from there"))
+    evaluator = CrossValidation(Build(table), X, y, plan.folds, {plan.metric.name: plan.metric.scorer})
+    limit = trial_timeout if trial_timeout is not None else None if seconds is None else max(_TRIAL_SHARE * seconds, 2.0)
+    workers = -1 if n_jobs is None else n_jobs
+    budget = _Clock(began, seconds)
+    with executor_for(workers, timeout=limit, memory=memory) as executor:
+
+        def run(at_most: int | None, until: float | None) -> None:
+            if at_most is None or at_most > 0:
+                study.optimize(Evaluated(evaluator), at_most, until, executor=executor, on_trial=lambda t: say(_moved(study, t, trials, budget)))
+
+        if trials is not None:
+            trials = max(trials - sum(t.status is not Status.RUNNING for t in study.trials), 0)
+        first = study.waiting if trials is None else min(study.waiting, trials)
+        run(first, budget.share(_BASELINE_SHARE))
+        finished = [t for t in study.trials if t.status is Status.DONE]
+        say(Said("Baseline", _baseline_sentence(study, plan)))
+        run(None if trials is None else trials - first, budget.left(reserve=_final_fit_seconds(finished, len(plan.folds))))
+    say(Said("Tune", f"{len(study.trials)} trials; ended because {study.why_ended}"))
+    best = study.best
+    return Tuned(best.config, plan.goal.score(best), study, fit_config(best.config, X, y, table, seed=best.seed), plan, baseline_of(study))
+
+
+def fit_config(config: Config, X: Any, y: Any, table: Table, *, seed: int = 0, n_jobs: int = 1) -> Any:
+    """The pipeline of a config, fitted on all rows given."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return Build(table, n_jobs)(config, seed).fit(X, y)
+
+
+def predict(model: Any, X: Any, task: str) -> Prediction:
+    """What a fitted pipeline says of rows: labels, and for classification the probability of each class."""
+    if task == "regression":
+        return Prediction(np.asarray(model.predict(X), dtype=float))
+    probabilities = np.asarray(model.predict_proba(X), dtype=float)
+    classes = np.asarray(model.classes_)
+    return Prediction(classes[probabilities.argmax(axis=1)], probabilities, classes.tolist())
+
+
+def dummy_score(X: Any, y: Any, table: Table, plan: Plan) -> float:
+    """The mean validation score of a model that looks at no column."""
+    evaluator = CrossValidation(_Dummy(table.task), np.zeros((len(X), 1)), y, plan.folds, {plan.metric.name: plan.metric.scorer}, train_scores=False)
+    return mean_scores(evaluator({}).readings)[plan.metric.name]
+
+
+def dummy(task: str) -> Any:
+    """An unfitted model that looks at no column."""
+    return DummyRegressor() if task == "regression" else DummyClassifier(strategy="prior")
+
+
+def baseline_of(study: Study) -> Trial | None:
+    """The best of the default configs."""
+    return study.goal.best(t for t in study.trials if t.origin == "default")
+
+
+def silent(event: Said | Moved) -> None:  # noqa: ARG001 - it hears everything and says nothing
+    """The listener of a run that nobody watches."""
+
+
+@dataclass(frozen=True)
+class _Dummy:
+    task: str
+
+    def __call__(self, config: Config, seed: int) -> Any:  # noqa: ARG002 - a dummy has nothing to configure
+        return dummy(self.task)
+
+
+@dataclass(frozen=True)
+class _Clock:
+    began: float
+    seconds: float | None
+
+    def share(self, share: float) -> float | None:
+        return None if self.seconds is None else max(self.seconds * share, 0.1)
+
+    def left(self, reserve: float = 0.0) -> float | None:
+        return None if self.seconds is None else max(self.began + self.seconds - clock.monotonic() - reserve, 0.001)
+
+
+def _final_fit_seconds(finished: Sequence[Trial], n_folds: int) -> float:
+    """What the last fit will need: more rows than a fold's, and half as much again for what a search may find."""
+    slowest = max((np.mean([r.fit_seconds for r in t.readings]) for t in finished if t.readings), default=1.0)
+    return float(1.5 * slowest * (n_folds / max(n_folds - 1, 1)) + 0.2)
+
+
+def _baseline_sentence(study: Study, plan: Plan) -> str:
+    baseline = baseline_of(study)
+    if baseline is None:
+        return "no default config finished; the search goes on without a baseline"
+    return f"the best default is {ZOO[split_config(baseline.config)[0]].title} with {plan.metric.name} {plan.goal.score(baseline):.4f} in validation"
+
+
+def _moved(study: Study, trial: Trial, planned: int | None, budget: _Clock) -> Moved:
+    counts = {status: sum(t.status is status for t in study.trials) for status in (Status.DONE, Status.PRUNED)}
+    failed = sum(t.status.failed for t in study.trials)
+    return Moved(trial, study.goal.best(study.trials), counts[Status.DONE], failed, counts[Status.PRUNED], planned, budget.left())
+
+
+def best_configs(study: Study, count: int) -> list[Config]:
+    """The configs of the best finished trials, best first.
+
+    Raises:
+        NotFoundError: none finished.
+    """
+    done = [t for t in study.trials if t.status is Status.DONE]
+    if not done:
+        raise NotFoundError(f"no trial of study {study.name!r} has finished with a score")
+    return [t.config for t in sorted(done, key=lambda t: study.goal.loss(study.goal.score(t)))[:count]]

@@ -1,0 +1,140 @@
+"""One page a person can read: a single HTML file that opens offline."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.figure import Figure
+from sklearn.metrics import auc, confusion_matrix, roc_curve
+
+from staytuned import plots
+from staytuned.automl.result import Result
+from staytuned.automl.zoo import ZOO, split_config
+from staytuned.insight.cost import CostTable, cost
+from staytuned.insight.effects import surface, top_pair
+from staytuned.insight.importance import importance
+from staytuned.insight.leaderboard import leaderboard
+from staytuned.insight.progress import progress
+
+_MOST_CLASSES = 25  # a larger confusion matrix cannot be read
+_LIBRARIES = ("staytuned", "scikit-learn", "lightgbm", "numpy", "pandas")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture with its title and what it shows."""
+
+    title: str
+    caption: str
+    svg: Markup
+
+
+def write_report(result: Result, path: str | Path) -> Path:
+    """Write the report of a finished run; the path of the one file."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(render(result), encoding="utf-8")
+    return path
+
+
+def render(result: Result) -> str:
+    """The report as HTML: no script, no link to anywhere, pictures inline as SVG."""
+    environment = Environment(
+        loader=PackageLoader("staytuned.automl", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["score"] = lambda value: "-" if value is None or value != value else f"{value:.4f}"
+    environment.filters["seconds"] = lambda value: f"{value:.1f} s" if value < 120 else f"{value / 60:.1f} min"
+    environment.filters["short"] = lambda value: f"{value:.4g}" if isinstance(value, float) else str(value)
+    study = result.tuned.study
+    family, params = split_config(result.tuned.config)
+    return environment.get_template("report.html").render(
+        result=result,
+        study=study,
+        family=ZOO[family],
+        params=params,
+        board=leaderboard(study.trials, study.goal, limit=15),
+        by_model=leaderboard(study.trials, study.goal, limit=20, by="model"),
+        costs=_costs(result),
+        pictures=list(_pictures(result)),
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        libraries={name: importlib.metadata.version(name) for name in _LIBRARIES},
+        python=platform.python_version(),
+        zoo=ZOO,
+    )
+
+
+def _costs(result: Result) -> CostTable:
+    return cost(result.tuned.study.trials, by="model")
+
+
+def _pictures(result: Result) -> Iterator[Picture]:
+    study, metric = result.tuned.study, result.metric
+    yield _picture("Scores", "On the test part, which nothing had touched: points with 95 % intervals.", plots.plot_scores(_score_rows(result), metric.name))
+    yield _picture("Progress", "Every trial's validation score, and the best so far.", plots.plot_progress(progress(study.trials, study.goal)))
+    matter = importance(study.trials, study.goal, study.space)
+    if matter.rows:
+        yield _picture(
+            "What mattered", f"Share of the variation in validation score that each hyperparameter explains. {matter.note}", plots.plot_importance(matter)
+        )
+    pair = top_pair(study.trials, study.goal, study.space)
+    if pair is not None:
+        table = surface(study.trials, study.goal, study.space, *pair)
+        yield _picture(
+            "The two that mattered most together", f"Predicted {metric.name} over {pair[0]} and {pair[1]}; dots are trials.", plots.plot_surface(table)
+        )
+    if result.curve is not None:
+        figure = plots.plot_curves(result.curve.rows, result.curve.train, result.curve.validation, xlabel="training rows", ylabel=metric.name)
+        yield _picture(
+            "Learning curve",
+            "The chosen config refitted on growing shares of the training rows. If validation still climbs at the right, more rows would help.",
+            figure,
+        )
+    yield from _quality_pictures(result)
+
+
+def _quality_pictures(result: Result) -> Iterator[Picture]:
+    y, prediction = result.y_test, result.prediction
+    if result.table.task == "regression":
+        yield _picture(
+            "Residuals",
+            "What was predicted on the test part against what came.",
+            plots.plot_residuals(np.asarray(y, dtype=float), np.asarray(prediction.labels, dtype=float)),
+        )
+        return
+    classes = list(prediction.classes)
+    if len(classes) <= _MOST_CLASSES:
+        matrix = confusion_matrix(_text(y), _text(prediction.labels), labels=_text(classes))
+        yield _picture("Confusion matrix", "Rows of the test part by true and predicted class.", plots.plot_confusion(matrix, [str(c) for c in classes]))
+    if result.table.task == "binary":
+        yield _picture("ROC curve", f"True against false positives on the test part; positive is {classes[1]!r}.", plots.plot_roc(_roc_curves(result)))
+
+
+def _roc_curves(result: Result) -> dict[str, plots.RocCurve]:
+    curves = {}
+    for name, prediction in (("tuned", result.prediction), ("best default", result.baseline_prediction)):
+        if prediction is not None and prediction.probabilities is not None:
+            false_rate, true_rate, _ = roc_curve(_text(result.y_test) == _text(prediction.classes)[1], prediction.probabilities[:, 1])
+            curves[name] = plots.RocCurve(false_rate, true_rate, float(auc(false_rate, true_rate)))
+    return curves
+
+
+def _score_rows(result: Result) -> list[plots.ScoreBar]:
+    intervals = [("no model", result.test.dummy), ("best default", result.test.baseline), ("tuned", result.test.tuned)]
+    return [plots.ScoreBar(name, i.point, i.low, i.high) for name, i in intervals if i is not None]
+
+
+def _text(values: Any) -> Any:
+    return np.asarray(values).astype(str)
+
+
+def _picture(title: str, caption: str, figure: Figure) -> Picture:
+    return Picture(title, caption, Markup(plots.figure_svg(figure, title)))  # our own drawing; the SVG writer escapes its texts

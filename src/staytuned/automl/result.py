@@ -1,0 +1,184 @@
+"""What a tuning run found, in records: what the terminal, the report and the registry all read."""
+
+from __future__ import annotations
+
+import time as clock
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from staytuned._random import generator
+from staytuned.automl.columns import Table
+from staytuned.automl.metrics import Metric, score_of
+from staytuned.automl.recipe import Build, Plan, Tuned, dummy, fit_config, predict
+from staytuned.automl.split import Split
+from staytuned.evaluate.cv import CrossValidation
+from staytuned.insight.fit import FitVerdict, fit_gap
+from staytuned.monitor.performance import Prediction
+from staytuned.stats.compare import Interval, bootstrap, paired_bootstrap
+from staytuned.trial import Trial
+
+_SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)  # of the training rows, for the learning curve
+
+
+@dataclass(frozen=True)
+class TestScores:
+    """Scores on the part nothing had touched, looked at once.
+
+    Args:
+        dummy, baseline, tuned: with 95 % bootstrap intervals over rows.
+        gain: tuned minus baseline, turned so that positive is better, with its interval over the same resampled rows.
+        sentence: what the comparison says.
+    """
+
+    __test__ = False  # not a test class, whatever pytest makes of its name
+
+    dummy: Interval
+    baseline: Interval | None
+    tuned: Interval
+    gain: Interval | None
+    sentence: str
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """Scores against the number of training rows, on the first validation fold."""
+
+    rows: tuple[int, ...]
+    train: tuple[float, ...]
+    validation: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished tuning run.
+
+    Args:
+        name: of the model.
+        table: columns, task and warnings as inferred.
+        split: training and test rows.
+        tuned: the search and its winner.
+        dummy_score: mean validation score of a model that looks at no column.
+        test: scores on the test part.
+        fit: a sentence on over- and under-fitting.
+        y_test: (n_test,) targets of the test part.
+        prediction, baseline_prediction: of the tuned model and of the best default on the test part.
+        curve: the learning curve; None where there was no time for it.
+        timeline: (step, seconds) in order.
+    """
+
+    name: str
+    table: Table
+    split: Split
+    tuned: Tuned
+    dummy_score: float
+    test: TestScores
+    fit: FitVerdict
+    y_test: npt.NDArray[Any]
+    prediction: Prediction
+    baseline_prediction: Prediction | None
+    curve: LearningCurve | None
+    timeline: Sequence[tuple[str, float]] = field(default_factory=tuple)
+
+    @property
+    def plan(self) -> Plan:
+        return self.tuned.plan
+
+    @property
+    def metric(self) -> Metric:
+        return self.tuned.plan.metric
+
+    @property
+    def best(self) -> Trial:
+        return self.tuned.study.best
+
+
+def test_once(tuned: Tuned, X: Any, y: Any, split: Split, table: Table, *, seed: int) -> tuple[TestScores, Prediction, Prediction | None]:
+    """Score the dummy, the best default and the tuned model on the untouched part, with intervals, and say what follows.
+
+    Args:
+        X, y: the whole table; only ``split.test`` is scored, only ``split.train`` fitted on.
+    """
+    metric = tuned.plan.metric
+    X_train, y_train, X_test, y_test = X.iloc[split.train], y[split.train], X.iloc[split.test], np.asarray(y[split.test])
+    prediction = predict(tuned.pipeline, X_test, table.task)
+    blind = predict(dummy(table.task).fit(np.zeros((len(y_train), 1)), y_train), np.zeros((len(y_test), 1)), table.task)
+    baseline: Prediction | None = None
+    if tuned.baseline is not None:
+        same = tuned.baseline.config == tuned.config
+        baseline = prediction if same else predict(fit_config(tuned.baseline.config, X_train, y_train, table, seed=tuned.baseline.seed), X_test, table.task)
+    rounds = 1000 if len(y_test) <= 3000 else 300
+
+    def interval(of: Prediction) -> Interval:
+        return bootstrap(_scoring(metric, of), y_test, _numbers(of), rng=generator(seed, "test"), rounds=rounds)
+
+    gain = None
+    if baseline is not None:
+        sign = 1.0 if metric.direction == "max" else -1.0
+        turned = _scoring(metric, prediction)
+        gain = paired_bootstrap(lambda y, p: sign * turned(y, p), y_test, _numbers(prediction), _numbers(baseline), rng=generator(seed, "test"), rounds=rounds)
+    scores = TestScores(interval(blind), interval(baseline) if baseline is not None else None, interval(prediction), gain, "")
+    scores = TestScores(scores.dummy, scores.baseline, scores.tuned, gain, _verdict(scores, metric, tuned))
+    return scores, prediction, baseline
+
+
+def fit_verdict(tuned: Tuned, dummy_score: float, test: TestScores) -> FitVerdict:
+    """Training beside validation score of the winner, in a plain sentence."""
+    readings, name = tuned.study.best.readings, tuned.plan.metric.name
+    train = float(np.mean([r.train_scores[name] for r in readings if name in r.train_scores] or [np.nan]))
+    spread = float(np.std([r.scores[name] for r in readings], ddof=1)) if len(readings) > 1 else None
+    return fit_gap(train, tuned.score, tuned.plan.goal, spread=spread, test=test.tuned.point, dummy=dummy_score)
+
+
+def learning_curve(tuned: Tuned, X: Any, y: Any, table: Table, *, seconds: float, seed: int) -> LearningCurve | None:
+    """Refit the winner on growing shares of the first fold's training rows; None if that would take longer than ``seconds``."""
+    best, metric = tuned.study.best, tuned.plan.metric
+    fit_seconds = best.readings[0].fit_seconds + best.readings[0].score_seconds if best.readings else 0.0
+    if fit_seconds * sum(_SHARES) > seconds or not best.readings:
+        return None
+    train, validation = tuned.plan.folds[0]
+    shuffled = generator(seed, "learning curve").permutation(train)
+    deadline, points = clock.monotonic() + seconds, []
+    for share in _SHARES:
+        rows = shuffled[: max(20, round(share * len(shuffled)))]
+        if clock.monotonic() > deadline or len(np.unique(y[rows])) < 2:
+            continue
+        reading = CrossValidation(Build(table), X, y, [(rows, validation)], {metric.name: metric.scorer})(best.config, None, best.seed).readings[0]
+        points.append((len(rows), reading.train_scores[metric.name], reading.scores[metric.name]))
+    if len(points) < 2:
+        return None
+    sizes, train_scores, scores = zip(*points, strict=True)
+    return LearningCurve(tuple(sizes), tuple(train_scores), tuple(scores))
+
+
+def _numbers(prediction: Prediction) -> npt.NDArray[np.float64]:
+    """(n,) predicted values, or (n, n_classes) probabilities: one array that can be resampled by rows."""
+    return np.asarray(prediction.labels if prediction.probabilities is None else prediction.probabilities, dtype=float)
+
+
+def _scoring(metric: Metric, prediction: Prediction) -> Any:
+    classes = prediction.classes
+
+    def score(y: Any, numbers: Any) -> float:
+        if not len(classes):
+            return score_of(metric, y, numbers)
+        return score_of(metric, y, np.asarray(classes)[numbers.argmax(axis=1)], numbers, classes)
+
+    return score
+
+
+def _verdict(scores: TestScores, metric: Metric, tuned: Tuned) -> str:
+    if scores.gain is None or scores.baseline is None:
+        return f"On rows never looked at before, {metric.name} is {scores.tuned.point:.4f}; no default config finished to compare it with."
+    if tuned.baseline is not None and tuned.baseline.config == tuned.config:
+        return f"On rows never looked at before, {metric.name} is {scores.tuned.point:.4f}; the best config found is a default, so tuning gained nothing."
+    gain, span = scores.gain, f"(95 % interval of the difference {scores.gain.low:+.4f} to {scores.gain.high:+.4f}, positive is better)"
+    both = f"{metric.name} {scores.tuned.point:.4f} against {scores.baseline.point:.4f} for the best default"
+    if gain.low > 0:
+        return f"Tuning helped: {both} on rows never looked at before {span}."
+    if gain.high < 0:
+        return f"Tuning hurt: {both} on rows never looked at before {span}; prefer the default, and tune with more rows or fewer dimensions."
+    return f"Tuning and default cannot be told apart on the test rows: {both} {span}."

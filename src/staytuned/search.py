@@ -1,0 +1,489 @@
+"""The scikit-learn front: an estimator in, the same estimator tuned and fitted out."""
+
+from __future__ import annotations
+
+import json
+import math
+import numbers
+import time as clock
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import numpy.typing as npt
+import sklearn
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
+from sklearn.exceptions import FitFailedWarning, NotFittedError
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import check_cv
+from sklearn.utils import get_tags, indexable
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from staytuned._random import fresh_seed
+from staytuned.errors import SpaceError, UsageError
+from staytuned.evaluate.cv import CrossValidation, Scorer, Split
+from staytuned.evaluate.race import Race
+from staytuned.goal import Goal
+from staytuned.open_trial import Evaluated, OpenTrial
+from staytuned.protocols import Fact, Ledger, Sampler
+from staytuned.space.codec import space_to_json
+from staytuned.space.dims import Choice, Dimension, index_of
+from staytuned.space.door import as_space
+from staytuned.space.space import Config, Constraint, Space
+from staytuned.study import Study
+from staytuned.trial import Measurement, Status, Trial
+
+BRANCH = "@branch"  # the hidden choice between the dicts of a list
+
+
+def _delegated(name: str) -> Callable[[Any], bool]:
+    """Whether a search offers a method: the fitted best estimator has it or, before the fit, the one that was passed."""
+
+    def has(search: Any) -> bool:
+        search._need_refit(name)
+        getattr(getattr(search, "best_estimator_", search.estimator), name)
+        return True
+
+    return has
+
+
+class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
+    """Tunes an estimator by cross-validation, then fits it with the best config on all rows. Stands wherever RandomizedSearchCV stands.
+
+    The first trial is the estimator as it was passed, where its own values lie in the space (origin "default"; not with
+    ``method="grid"``), so that the search never ends behind it for want of trying. Equal scores go to the earlier trial.
+
+    Args:
+        estimator: any scikit-learn estimator, a pipeline included. It is cloned, never changed.
+        space: parameter name to dimension, list of values or scipy distribution; a Space, with conditions and constraints; or a list of
+            such dicts, of which each config takes one. Estimators may stand among the values.
+        method: manual grid random sobol bayes tpe evolution auto, or a Sampler.
+        trials: at most; None for no limit, with ``time`` or a finite space. A search continued from a ledger counts those it finds there.
+        time: seconds for the search at most, refit excluded.
+        scoring: as in scikit-learn: None (the estimator's own ``score``), a name, a callable, a list or dict of several, or a callable that
+            returns a dict. Higher is better.
+        cv: as in scikit-learn. The same folds serve every trial.
+        refit: fit the best config on all rows. With several metrics the name of the one that decides, False, or a function
+            from ``cv_results_`` to the index of the best (the first metric then guides the search).
+        n_jobs: worker processes, over trials; -1 for all processors.
+        random_state: an int, RandomState or Generator; same seed, same search (where n_jobs is 1 or the method looks at no scores).
+        race: stop a config after some folds once it can hardly win. "auto": on, except for ``method="grid"``. It needs at least 3 folds
+            and one metric that decides, and is off without them.
+        error_score: what ``cv_results_`` shows as the scores of a config that failed; "raise" to raise its error instead.
+        return_train_score: also score on the training folds.
+        verbose: 1 prints a line per trial.
+        trial_timeout: seconds per trial; a trial that needs longer is killed.
+        memory: bytes per trial; a trial that needs more is killed.
+        ledger: where the search is remembered, such as ``"sqlite:///staytuned.db"``; the same search run again continues there.
+        name: of the study in the ledger. Default: made from estimator, space, scoring, folds and table, so that the same search finds it again.
+
+    Attributes:
+        best_estimator_, best_params_, best_score_, best_index_, cv_results_, scorer_, n_splits_, refit_time_, multimetric_: as in scikit-learn. A
+            raced-out config has NaN for the folds it did not see, as ``mean_test_score`` its estimate for all folds, and ranks behind every finished one.
+            Failed configs rank last. ``cv_results_`` also has the columns ``status``, ``origin`` and ``trial_seconds``.
+        trials_: the trials, one per row of ``cv_results_``, in the order of proposing.
+        study_: the study, whose ``why_ended`` says what ended the search. It is bound to its ledger and left out of pickles and copies.
+
+    Raises:
+        UsageError: (a ValueError) arguments that make no sense, or every trial failed; the message says what to do.
+
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.svm import SVC
+    >>> from staytuned.space.dims import Float
+    >>> X, y = load_iris(return_X_y=True)
+    >>> search = TuneSearchCV(SVC(), {"C": Float(1e-2, 1e2, log=True), "kernel": ["rbf", "linear"]}, trials=10, random_state=0).fit(X, y)
+    >>> search.best_score_ > 0.96
+    True
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        space: Any,
+        *,
+        method: str | Sampler = "auto",
+        trials: int | None = 50,
+        time: float | None = None,
+        scoring: Any = None,
+        cv: Any = 5,
+        refit: bool | str | Callable[[dict[str, Any]], int] = True,
+        n_jobs: int | None = None,
+        random_state: Any = None,
+        race: bool | str = "auto",
+        error_score: float | str = np.nan,
+        return_train_score: bool = False,
+        verbose: int = 0,
+        trial_timeout: float | None = None,
+        memory: int | None = None,
+        ledger: str | Path | Ledger | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.estimator = estimator
+        self.space = space
+        self.method = method
+        self.trials = trials
+        self.time = time
+        self.scoring = scoring
+        self.cv = cv
+        self.refit = refit
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.race = race
+        self.error_score = error_score
+        self.return_train_score = return_train_score
+        self.verbose = verbose
+        self.trial_timeout = trial_timeout
+        self.memory = memory
+        self.ledger = ledger
+        self.name = name
+
+    def fit(self, X: Any, y: Any = None, **params: Any) -> TuneSearchCV:
+        """Search, then refit.
+
+        Args:
+            X: (n_rows, n_features), or (n_rows, n_rows) for an estimator on kernel matrices.
+            y: (n_rows,) or (n_rows, n_outputs); None where the estimator needs none.
+            params: ``groups`` goes to the splitter; ``sample_weight`` to the estimator and to scorers that take it; all else to
+                the estimator's ``fit``. Entries as long as the table are cut to the folds. Where scikit-learn's
+                metadata routing is enabled, it decides instead.
+        """
+        self._check_options()
+        scoring = Scoring.of(self.estimator, self.scoring, self.refit)
+        X, y = indexable(X, y)
+        fit_params, split_params, score_params = self._routed(scoring, params)
+        splits = self._splits(X, y, split_params)
+        branches = Branches.of(self.space)
+        _check_names(branches, self.estimator)
+        evaluator = CrossValidation(
+            _Build(self.estimator, branches.plain), X, y, splits, {"score": scoring.scorer}, self.return_train_score, fit_params, {"score": score_params}
+        )
+        study = self._study(branches, scoring.goal, evaluator)
+        self._searched(study, evaluator, racing=self._races(scoring, len(splits)))
+        self._conclude(study, branches, scoring, len(splits))
+        if self.refit:
+            self._fit_best(X, y, fit_params)
+        return self
+
+    # the fitted search stands for its best estimator
+
+    @available_if(_delegated("predict"))
+    def predict(self, X: Any) -> Any:
+        """What the best estimator predicts."""
+        check_is_fitted(self)
+        return self.best_estimator_.predict(X)
+
+    @available_if(_delegated("predict_proba"))
+    def predict_proba(self, X: Any) -> Any:
+        """(n_rows, n_classes) the best estimator's probabilities, in the order of ``classes_``."""
+        check_is_fitted(self)
+        return self.best_estimator_.predict_proba(X)
+
+    @available_if(_delegated("predict_log_proba"))
+    def predict_log_proba(self, X: Any) -> Any:
+        """(n_rows, n_classes) their logarithms."""
+        check_is_fitted(self)
+        return self.best_estimator_.predict_log_proba(X)
+
+    @available_if(_delegated("decision_function"))
+    def decision_function(self, X: Any) -> Any:
+        """The best estimator's decision function."""
+        check_is_fitted(self)
+        return self.best_estimator_.decision_function(X)
+
+    @available_if(_delegated("score_samples"))
+    def score_samples(self, X: Any) -> Any:
+        """(n_rows,) the best estimator's score of every row."""
+        check_is_fitted(self)
+        return self.best_estimator_.score_samples(X)
+
+    @available_if(_delegated("transform"))
+    def transform(self, X: Any) -> Any:
+        """The rows as the best estimator transforms them."""
+        check_is_fitted(self)
+        return self.best_estimator_.transform(X)
+
+    @available_if(_delegated("inverse_transform"))
+    def inverse_transform(self, X: Any) -> Any:
+        """The rows as they were before ``transform``."""
+        check_is_fitted(self)
+        return self.best_estimator_.inverse_transform(X)
+
+    def score(self, X: Any, y: Any = None, **params: Any) -> float:
+        """The best estimator's score on these rows by the metric that decided.
+
+        Args:
+            params: for the scorer; only with scikit-learn's metadata routing enabled.
+        """
+        self._need_refit("score")
+        check_is_fitted(self)
+        if params and not _routing():
+            raise UsageError(f"score() takes {', '.join(params)} only with sklearn.set_config(enable_metadata_routing=True)")
+        params = process_routing(self, "score", **params).scorer["score"] if params else {}
+        scorer = self.scorer_[self.refit] if isinstance(self.scorer_, dict) else self.scorer_
+        found = scorer(self.best_estimator_, X, y, **params)
+        return found[self.refit] if isinstance(found, Mapping) else found  # type: ignore[no-any-return]
+
+    @property
+    def classes_(self) -> Any:
+        """The class labels of the best estimator."""
+        _delegated("classes_")(self)
+        return self.best_estimator_.classes_
+
+    @property
+    def n_features_in_(self) -> int:
+        """The number of columns seen in ``fit``; only after a refit."""
+        try:
+            check_is_fitted(self)
+        except NotFittedError as problem:
+            raise AttributeError(f"this {type(self).__name__} has no n_features_in_ before fit") from problem
+        return self.best_estimator_.n_features_in_  # type: ignore[no-any-return]
+
+    def get_metadata_routing(self) -> Any:
+        """Where scikit-learn's metadata routing sends what: to the estimator's fit, the scorer and the splitter."""
+        scorer = Scoring.of(self.estimator, self.scoring, self.refit).asked
+        return (
+            MetadataRouter(owner=self)
+            .add(estimator=self.estimator, method_mapping=MethodMapping().add(caller="fit", callee="fit"))
+            .add(scorer=scorer, method_mapping=MethodMapping().add(caller="score", callee="score").add(caller="fit", callee="score"))
+            .add(splitter=self.cv, method_mapping=MethodMapping().add(caller="fit", callee="split"))
+        )
+
+    def __sklearn_tags__(self) -> Any:
+        tags, inner = super().__sklearn_tags__(), get_tags(self.estimator)
+        tags.estimator_type = inner.estimator_type
+        tags.classifier_tags = deepcopy(inner.classifier_tags)
+        tags.regressor_tags = deepcopy(inner.regressor_tags)
+        tags.target_tags = deepcopy(inner.target_tags)
+        tags.input_tags.pairwise = inner.input_tags.pairwise
+        tags.input_tags.sparse = inner.input_tags.sparse
+        tags.array_api_support = inner.array_api_support
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "study_"}
+
+    # the steps of fit
+
+    def _check_options(self) -> None:
+        if not hasattr(self.estimator, "fit"):
+            raise UsageError(f"estimator={self.estimator!r} has no fit(); pass a scikit-learn estimator, not its class or name")
+        if self.error_score != "raise" and not isinstance(self.error_score, numbers.Real):
+            raise UsageError(f"error_score={self.error_score!r} must be 'raise' or a number such as nan")
+        if self.race not in (True, False, "auto"):
+            raise UsageError(f"race={self.race!r} must be True, False or 'auto'")
+        if self.trials is not None and (not isinstance(self.trials, numbers.Integral) or self.trials < 1):
+            raise UsageError(f"trials={self.trials!r} must be a whole number of at least 1, or None with a time limit or a finite space")
+
+    def _routed(self, scoring: Scoring, params: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        """What goes to the estimator, the splitter and the scorer."""
+        if _routing():
+            routed = process_routing(self, "fit", **params)
+            return dict(routed.estimator.fit), dict(routed.splitter.split), dict(routed.scorer.score)
+        fit_params = {name: value for name, value in params.items() if name != "groups"}
+        for name, value in params.items():
+            if hasattr(value, "__len__") and not isinstance(value, str) and name in ("groups", "sample_weight"):
+                indexable(value)
+        weight = fit_params.get("sample_weight")
+        score_params = {"sample_weight": weight} if weight is not None and scoring.weighted() else {}
+        return fit_params, {"groups": params.get("groups")}, score_params
+
+    def _splits(self, X: Any, y: Any, split_params: Mapping[str, Any]) -> list[Split]:
+        cv = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
+        splits = list(cv.split(X, y, **split_params))
+        if not splits or len(splits) != cv.get_n_splits(X, y, **split_params):
+            promised = cv.get_n_splits(X, y, **split_params)
+            raise UsageError(f"cv={self.cv!r} gave {len(splits)} splits and promised {promised}; at least one is needed, and as many as promised")
+        return splits
+
+    def _races(self, scoring: Scoring, folds: int) -> bool:
+        wanted = self.race if isinstance(self.race, bool) else self.method != "grid"
+        return wanted and folds >= 3 and scoring.decided
+
+    def _study(self, branches: Branches, goal: Goal, evaluator: CrossValidation) -> Study:
+        if self.trials is None and self.time is None and self.method != "manual" and branches.space.size is None:
+            raise UsageError("trials=None without time= would never end, as the space holds a continuous dimension; give one of them, or only lists")
+        identity = "" if self.ledger is None else _identity(self.estimator, branches.space, self.scoring, evaluator)
+        study = Study(
+            self.name or (f"search-{identity[:12]}" if identity else None),
+            space=branches.space,
+            goal=goal,
+            sampler=self.method,
+            scheduler=Race(goal, len(evaluator.splits)),
+            ledger=self.ledger,
+            seed=_seed(self.random_state),
+        )
+        if identity:
+            _claim_identity(study, identity)
+        if not study.trials and not study.waiting and self.method != "grid" and (default := branches.default(self.estimator)) is not None:
+            study.enqueue(default, origin="default")
+        return study
+
+    def _searched(self, study: Study, evaluator: CrossValidation, racing: bool) -> None:
+        left = None if self.trials is None else int(self.trials) - len(_ended(study))
+        if left is not None and left < 1:
+            study.why_ended = f"all {self.trials} trials had been run before"
+            return
+
+        def on_trial(trial: Trial) -> None:
+            if self.verbose:
+                print(_line(trial, study.goal))
+            if self.error_score == "raise" and trial.status.failed:
+                if trial.status is Status.FAILED:
+                    list(evaluator.folds(trial.config, trial.seed))  # fails again, here and with its own traceback
+                raise UsageError(f"trial {trial.number} failed: {trial.cure}")
+
+        study.optimize(
+            Evaluated(evaluator) if racing else _Unraced(evaluator),
+            left,
+            self.time,
+            n_jobs=self.n_jobs,
+            trial_timeout=self.trial_timeout,
+            memory=self.memory,
+            on_trial=on_trial,
+        )
+
+    def _conclude(self, study: Study, branches: Branches, scoring: Scoring, folds: int) -> None:
+        """Everything a fitted search knows, short of the refit."""
+        trials = tuple(replace(t, config=branches.config(t.config)) for t in _ended(study))
+        _check_failures(trials, study.why_ended)
+        names = scoring.names(trials)
+        error_score = math.nan if isinstance(self.error_score, str) else float(self.error_score)
+        self.study_, self.trials_ = study, trials
+        self.multimetric_, self.n_splits_, self.scorer_ = names != ["score"], folds, scoring.asked
+        self.cv_results_ = cv_results(trials, folds, names, self.return_train_score, error_score)
+        if self.refit or not self.multimetric_:
+            deciding = self.refit if self.multimetric_ and isinstance(self.refit, str) else "score"
+            self.best_index_ = self._chosen(deciding)
+            self.best_params_ = self.cv_results_["params"][self.best_index_]
+            if not callable(self.refit):
+                self.best_score_ = float(self.cv_results_[f"mean_test_{deciding}"][self.best_index_])
+
+    def _chosen(self, deciding: str) -> int:
+        if not callable(self.refit):
+            return int(np.argmin(self.cv_results_[f"rank_test_{deciding}"]))
+        index = self.refit(self.cv_results_)
+        if not isinstance(index, numbers.Integral):
+            raise TypeError(f"the function refit returned {index!r}; it must return the index of a row of cv_results_")
+        if not 0 <= index < len(self.trials_):
+            raise IndexError(f"the function refit returned {index}, but cv_results_ has {len(self.trials_)} rows")
+        return int(index)
+
+    def _fit_best(self, X: Any, y: Any, fit_params: Mapping[str, Any]) -> None:
+        self.best_estimator_ = _with(self.estimator, self.best_params_)
+        began = clock.perf_counter()
+        self.best_estimator_.fit(X, **fit_params) if y is None else self.best_estimator_.fit(X, y, **fit_params)
+        self.refit_time_ = clock.perf_counter() - began
+        if hasattr(self.best_estimator_, "feature_names_in_"):
+            self.feature_names_in_ = self.best_estimator_.feature_names_in_
+
+    def _need_refit(self, name: str) -> None:
+        if not self.refit:
+            raise AttributeError(f"{name} needs a refitted estimator, and this {type(self).__name__} was made with refit=False; refit best_params_ yourself")
+
+
+@dataclass(frozen=True)
+class _Build:
+    """From a config to an unfitted estimator. The trial's seed is not used: randomness is the estimator's own ``random_state``."""
+
+    estimator: Any
+    plain: Mapping[str, str] = field(default_factory=dict)
+
+    def __call__(self, config: Config, seed: int) -> Any:  # noqa: ARG002
+        return _with(self.estimator, {self.plain[name]: value for name, value in config.items() if name in self.plain})
+
+
+@dataclass(frozen=True)
+class _Unraced:
+    """The objective of a search that measures every fold."""
+
+    evaluator: CrossValidation
+
+    def __call__(self, trial: OpenTrial) -> Measurement:
+        return self.evaluator(trial.config, trial.fidelity, trial.seed)
+
+
+def _with(estimator: Any, params: Mapping[str, Any]) -> Any:
+    """A copy of the estimator with these parameters, which are copied too: an estimator may be among them."""
+    return clone(estimator).set_params(**{name: clone(value, safe=False) for name, value in params.items()})
+
+
+def _check_names(branches: Branches, estimator: Any) -> None:
+    known = estimator.get_params(deep=True)
+    for part in branches.parts:
+        for name in part:
+            if name not in known and not any(name.startswith(f"{other}__") for other in part):
+                near = get_close_matches(name, known, n=1, cutoff=0.5)
+                hint = f"did you mean {near[0]!r}? " if near else ""
+                raise UsageError(f"{name!r} is not a parameter of {type(estimator).__name__}; {hint}It has {', '.join(sorted(known))}")
+
+
+def _seed(random_state: Any) -> int | None:
+    if random_state is None:
+        return None
+    if isinstance(random_state, numbers.Integral) and random_state >= 0:
+        return int(random_state)
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31 - 1))
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**31 - 1))
+    raise UsageError(f"random_state={random_state!r} must be None, a whole number of at least 0, a RandomState or a Generator")
+
+
+def _routing() -> bool:
+    return bool(sklearn.get_config().get("enable_metadata_routing", False))
+
+
+def _identity(estimator: Any, space: Space, scoring: Any, evaluator: CrossValidation) -> str:
+    """A hash that is the same for the same search of the same table, in any process."""
+    try:
+        dimensions = json.dumps(space_to_json(space))
+    except SpaceError:  # it holds objects
+        dimensions = ", ".join(space.names)
+    named = scoring if not callable(scoring) else getattr(scoring, "__qualname__", repr(scoring))
+    parts = (dimensions, str(named), evaluator.X, evaluator.y, list(evaluator.splits))
+    try:
+        return str(joblib.hash((clone(estimator), *parts)))
+    except Exception:  # an estimator that cannot be pickled, say one with a lambda
+        return str(joblib.hash((type(estimator).__name__, *parts)))
+
+
+def _claim_identity(study: Study, identity: str) -> None:
+    """Mark the study as the search of this table and these folds, or find that it is another's."""
+    stream = f"study/{study.name}"
+    if study.ledger.append([Fact(stream, "search", {"identity": identity}, key="search")])[0]:
+        return
+    if study.ledger.read(stream, kind="search")[0].body["identity"] != identity:
+        raise UsageError(f"study {study.name!r} in this ledger searched with another estimator, table, scoring or folds; give this search another name")
+
+
+def _ended(study: Study) -> list[Trial]:
+    return [trial for trial in study.trials if trial.status is not Status.RUNNING]
+
+
+def _line(trial: Trial, goal: Goal) -> str:
+    config = ", ".join(f"{name}={value!r}" for name, value in trial.config.items() if name != BRANCH)
+    said = trial.cure if trial.status.failed else f"{goal.metric} {goal.score(trial):.6g}"
+    return f"trial {trial.number:>3}  {trial.origin:<9} {trial.status:<7} {trial.cost.seconds:6.2f} s  {said}  {config}"
+
+
+def _check_failures(trials: Sequence[Trial], why_ended: str) -> None:
+    """Warn of failed trials; raise if there is nothing else."""
+    failed = [trial for trial in trials if trial.status.failed]
+    if not trials:
+        raise UsageError(f"no trial was finished: {why_ended}")
+    if not failed:
+        return
+    first = f"the first, {failed[0].config!r}: {failed[0].cure}"
+    if len(failed) == len(trials):
+        raise UsageError(f"all the {len(trials)} trials failed, so nothing can be chosen; {first}")
+    warnings.warn(f"{len(failed)} of {len(trials)} trials failed and rank last; {first}", FitFailedWarning, stacklevel=4)

@@ -1,0 +1,1 @@
+"""Remembers: every fact, claim and blob, in memory or in SQLite."""

@@ -1,0 +1,91 @@
+"""Blobs in a folder, each file named by the hash of what it holds."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import threading
+from pathlib import Path
+
+from staytuned.errors import BlobMissing
+from staytuned.store.lines import checked_blob
+from staytuned.store.trouble import file_trouble
+
+
+class FolderBlobs:
+    """Keeps blobs as ``ab/cd/abcd...`` below a folder. Safe for threads and processes: a file appears whole or not at all.
+
+    Args:
+        path: the folder; made when the first blob is put.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).absolute()
+
+    def put(self, blob: bytes) -> str:
+        """Keep a blob; its SHA-256 in hex. Putting it again mends a damaged file and changes nothing otherwise.
+
+        Raises:
+            LedgerFull, LedgerReadOnly, LedgerError: the folder could not be written.
+        """
+        blob = checked_blob(blob)
+        digest = hashlib.sha256(blob).hexdigest()
+        place = self._place(digest)
+        try:
+            if not (place.is_file() and place.read_bytes() == blob):
+                _write_whole(place, blob)
+        except OSError as problem:
+            raise file_trouble(problem, place) from problem
+        return digest
+
+    def get(self, digest: str) -> bytes:
+        """The blob with this SHA-256.
+
+        Raises:
+            BlobMissing: it is not there, or no longer matches its hash.
+            LedgerError: it could not be read.
+        """
+        if not re.fullmatch("[0-9a-f]{64}", digest):
+            raise BlobMissing(f"no blob {digest!r}: a blob is named by the 64 hex digits that put() returned")
+        place = self._place(digest)
+        try:
+            blob = place.read_bytes()
+        except FileNotFoundError as problem:
+            raise BlobMissing(f"no blob {digest} at {place}; copy the folder {self.path.name} along with its ledger, or restore it from a backup") from problem
+        except OSError as problem:
+            raise file_trouble(problem, place) from problem
+        if hashlib.sha256(blob).hexdigest() != digest:
+            raise BlobMissing(f"the blob at {place} no longer matches its hash; restore it from a backup, or put it again")
+        return blob
+
+    def __repr__(self) -> str:
+        return f"FolderBlobs({str(self.path)!r})"
+
+    def _place(self, digest: str) -> Path:
+        return self.path / digest[:2] / digest[2:4] / digest
+
+
+def _write_whole(place: Path, blob: bytes) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    # Two writers with the same name would have to write the same bytes, for the digest is part of it.
+    part = place.with_name(f".{place.name}.{os.getpid()}.{threading.get_ident()}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(blob)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(place)
+    finally:
+        part.unlink(missing_ok=True)
+    _fsync_folder(place.parent)
+
+
+def _fsync_folder(folder: Path) -> None:
+    if os.name != "posix":
+        return  # elsewhere a folder cannot be opened, and needs no flushing
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

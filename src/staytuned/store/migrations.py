@@ -1,0 +1,68 @@
+"""Brings a ledger written by an older staytuned to the tables of this one.
+
+To change the tables: change ``schema``, append a function to ``STEPS`` that alters an existing database the same way,
+and add a test that opens a ledger of the version before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from sqlalchemy import Connection, inspect, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from staytuned.errors import LedgerError, LedgerTooNew
+from staytuned.store.schema import TABLES, meta
+
+Step: TypeAlias = Callable[[Connection], None]
+
+STEPS: list[Step] = []  # STEPS[0] leads from version 1 to 2, STEPS[1] from 2 to 3, ...
+
+
+def newest() -> int:
+    """The version this staytuned writes."""
+    return 1 + len(STEPS)
+
+
+def version(connection: Connection, place: str) -> int:
+    """The version of the ledger, 0 for an empty database.
+
+    Raises:
+        LedgerTooNew: a newer staytuned wrote it.
+        LedgerError: the database belongs to some other program.
+    """
+    names = inspect(connection).get_table_names()
+    if not names:
+        return 0
+    found = _stamp(connection) if meta.name in names else None
+    if found is None:
+        tables = ", ".join(names[:3])
+        raise LedgerError(f"{place} is a database, but not a ledger (it holds the tables {tables}); choose another path, it was left as it is")
+    if found > newest():
+        raise LedgerTooNew(f"{place} has version {found}, and this staytuned knows versions up to {newest()}; upgrade it: pip install --upgrade staytuned")
+    return found
+
+
+def prepare(connection: Connection, place: str, back_up: Callable[[int], None]) -> None:
+    """Create the tables, or bring them from their version to the newest, inside the caller's exclusive transaction.
+
+    Args:
+        back_up: called with the old version before anything is changed.
+    """
+    found = version(connection, place)
+    if found == 0:
+        TABLES.create_all(connection)
+        connection.execute(meta.insert().values(name="version", value=str(newest())))
+    elif found < newest():
+        back_up(found)
+        for step in STEPS[found - 1 :]:
+            step(connection)
+        connection.execute(update(meta).where(meta.c.name == "version").values(value=str(newest())))
+
+
+def _stamp(connection: Connection) -> int | None:
+    try:
+        return int(connection.execute(select(meta.c.value).where(meta.c.name == "version")).scalar_one())
+    except (SQLAlchemyError, ValueError):
+        return None
