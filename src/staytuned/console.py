@@ -108,7 +108,7 @@ def show_leaderboard(console: Console, board: Leaderboard) -> None:
     show_table(console, ["", "model", f"{board.metric} (validation)", "training", "s", "from", "hyperparameters"], rows)
 
 
-def show_table(console: Console, titles: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None) -> None:
+def show_table(console: Console, titles: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
     """A plain table; cells are text, never markup."""
     table = Table(title=title, box=None, pad_edge=False, header_style="bold", title_justify="left")
     for name in titles:

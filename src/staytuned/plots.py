@@ -109,9 +109,9 @@ def _styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     def styled(*args: P.args, **kwargs: P.kwargs) -> Figure:
         with _style():
             fig = draw(*args, **kwargs)
-            for _ in range(2):  # the layout creeps from one drawing to the next; settled once, every copy is the same
-                fig.draw_without_rendering()
-            fig.set_layout_engine("none")
+            if engine := fig.get_layout_engine():
+                engine.execute(fig)
+            fig.set_layout_engine("none")  # a live layout creeps from one drawing to the next; settled once, every copy is the same
             return fig
 
     return styled
@@ -262,10 +262,12 @@ def plot_curves(
     """
     fig, ax = _canvas(3.2)
     steps = _numbers(x, "x")
-    for name, values, sd, colour, mark in (("training", train, train_sd, _ORANGE, "s"), ("validation", validation, validation_sd, _BLUE, "o")):
+    for name, values, sd, colour, mark in (("train", train, train_sd, _ORANGE, "s"), ("validation", validation, validation_sd, _BLUE, "o")):
         scores = _numbers(values, name, like=steps)
         known = np.isfinite(scores)
-        ax.plot(steps[known], scores[known], color=colour, marker=mark if known.sum() <= 20 else "", markersize=4, label=name)
+        ax.plot(
+            steps[known], scores[known], color=colour, marker=mark if known.sum() <= 20 else "", markersize=4, label="training" if name == "train" else name
+        )
         if sd is not None:
             band = _numbers(sd, f"{name}_sd", like=steps)
             ax.fill_between(steps, scores - band, scores + band, color=colour, alpha=0.15, linewidth=0)
@@ -442,7 +444,7 @@ def plot_risk(trace: npt.ArrayLike, threshold: float, x: npt.ArrayLike | None = 
     ax.plot(where[kept], evidence[kept], color=_BLUE, label="evidence of a change")
     if alarms := np.flatnonzero(evidence >= threshold).tolist():
         ax.plot(where[alarms[0]], evidence[alarms[0]], "o", color=_RED, markersize=7, label=f"raised at {label(float(where[alarms[0]]))}")
-    ax.set_ylim(min(0.5, *(float(v) for v in evidence)), 3 * max(threshold, *(float(v) for v in evidence)))
+    ax.set_ylim(float(evidence.min(initial=0.5)), 3 * float(evidence.max(initial=threshold)))
     ax.yaxis.set_major_locator(LogLocator(numticks=7))
     ax.yaxis.set_major_formatter(_PLAIN)
     ax.yaxis.set_minor_formatter(NullFormatter())
@@ -578,12 +580,13 @@ def _spread(axis: Axis, places: Array, step: float = 0.7549) -> Array:
 
 
 def _interval(score: float, low: float, high: float) -> str:
-    return f"{label(float(score))} [{label(float(low))}, {label(float(high))}]" if math.isfinite(low) and math.isfinite(high) else label(float(score))
+    texts = [f"{v:.3f}" if abs(score) < 10 else label(float(v)) for v in (score, low, high)]
+    return f"{texts[0]} [{texts[1]}, {texts[2]}]" if math.isfinite(low) and math.isfinite(high) else texts[0]
 
 
 def _slimmed(svg: str, alt: str) -> str:
     """Without what a page does not need: ids that other figures have too, a style sheet that would leak out, fonts named at every word."""
-    svg = re.sub(r'<g id="[^"]*">', "<g>", svg)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
     svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<defs>\s*<style[^>]*>[^<]*</style>\s*</defs>\s*", "", svg, count=1)
     svg = re.sub(r"(<text style=\"[^\"]*?)font-family: [^;\"]*;? ?", r"\1", svg)

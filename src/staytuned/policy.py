@@ -56,6 +56,7 @@ class Situation:
         looks: batches the champion was watched on.
         rows: labelled rows from the champion's time that it was not trained on; after a confirmed change, those since the change.
         rows_since_attempt, hours_since_attempt: since the last time a new version was made; None if that was never.
+        recovered: harm is confirmed, yet on the latest labelled rows the mean loss is back at what was promised.
         tries: versions made for the present trouble that did not mend it.
         shadow: the challenger under test, if any.
         predecessor: the last champion, while it is still tested.
@@ -67,6 +68,7 @@ class Situation:
     rows: int = 0
     rows_since_attempt: int | None = None
     hours_since_attempt: float | None = None
+    recovered: bool = False
     tries: int = 0
     shadow: Shadow | None = None
     predecessor: Shadow | None = None
@@ -151,6 +153,8 @@ def _tested(s: Situation, policy: PolicySettings) -> Decision | None:
 def _mended(s: Situation, policy: PolicySettings) -> Decision | None:
     if s.harm != "confirmed":
         return None
+    if s.recovered:
+        return _keep("The promise was confirmed broken, but the latest labelled rows keep it again.", "Should they stop to, a new version is made.")
     broken = "The promise is confirmed broken"
     if s.rows < policy.least_rows:
         more = policy.least_rows - s.rows

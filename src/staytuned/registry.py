@@ -10,7 +10,7 @@ import json
 import logging
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -224,15 +224,22 @@ class Registry:
         return model, manifest
 
     def story(self, name: str) -> tuple[Event, ...]:
-        """What happened to a model and why, oldest first: its versions, and what its steward saw and decided. Repetitions are told once.
+        """What happened to a model and why, oldest first: its versions, and what its steward saw and decided. What is said again in the same
+        words is told once.
 
         Raises:
             NotFoundError: no such model.
         """
         self.versions(name)
         facts = sorted((*self.ledger.read(_stream(name)), *self.ledger.read(f"steward/{name}")), key=lambda fact: fact.id)
-        told = [Event(fact.at, fact.kind, fact.body["sentence"]) for fact in facts if "sentence" in fact.body]
-        return tuple(event for before, event in zip([None, *told], told, strict=False) if before is None or replace(event, at=before.at) != before)
+        told: list[Event] = []
+        last: dict[str, str] = {}
+        for fact in facts:
+            sentence = fact.body.get("sentence")
+            if sentence and last.get(fact.kind) != sentence:
+                told.append(Event(fact.at, fact.kind, sentence))
+                last[fact.kind] = sentence
+        return tuple(told)
 
     def _put_in_service(self, kind: str, version: Version, sentence: str, evidence: Mapping[str, Any]) -> None:
         while (champion := self.champion(version.model)).number != version.number:
@@ -292,7 +299,7 @@ def _version_of(distribution: str) -> str:
 _CLASSES_OF = ("sklearn", "lightgbm", "numpy", "scipy", "staytuned")
 _FUNCTIONS_OF = ("sklearn", "staytuned")
 _PLAIN = ("collections.OrderedDict", "collections.defaultdict", "builtins.dict", "builtins.list", "builtins.set", "builtins.frozenset", "builtins.tuple",
-          "builtins.int", "builtins.float", "builtins.str", "builtins.bool", "builtins.bytes", "builtins.slice", "builtins.complex", "builtins.object")  # fmt: skip
+          "builtins.int", "builtins.float", "builtins.str", "builtins.bool", "builtins.bytes", "builtins.slice", "builtins.complex")  # fmt: skip
 
 
 def _stored(model: Any) -> tuple[str, bytes]:

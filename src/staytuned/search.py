@@ -7,53 +7,49 @@ import math
 import numbers
 import time as clock
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import joblib
 import numpy as np
-import numpy.typing as npt
 import sklearn
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
 from sklearn.exceptions import FitFailedWarning, NotFittedError
-from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from sklearn.utils import get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from staytuned._random import fresh_seed
 from staytuned.errors import SpaceError, UsageError
-from staytuned.evaluate.cv import CrossValidation, Scorer, Split
+from staytuned.evaluate.cv import CrossValidation, Split
 from staytuned.evaluate.race import Race
+from staytuned.evaluate.results import cv_results
+from staytuned.evaluate.scoring import Scoring
 from staytuned.goal import Goal
 from staytuned.open_trial import Evaluated, OpenTrial
 from staytuned.protocols import Fact, Ledger, Sampler
+from staytuned.space.branches import BRANCH, Branches
 from staytuned.space.codec import space_to_json
-from staytuned.space.dims import Choice, Dimension, index_of
-from staytuned.space.door import as_space
-from staytuned.space.space import Config, Constraint, Space
+from staytuned.space.space import Config, Space
 from staytuned.study import Study
 from staytuned.trial import Measurement, Status, Trial
 
-BRANCH = "@branch"  # the hidden choice between the dicts of a list
+
+def _offers(search: Any, name: str) -> bool:
+    """True if the best estimator or, before the fit, the one that was passed has this attribute; else AttributeError."""
+    search._need_refit(name)
+    getattr(getattr(search, "best_estimator_", search.estimator), name)
+    return True
 
 
-def _delegated(name: str) -> Callable[[Any], bool]:
-    """Whether a search offers a method: the fitted best estimator has it or, before the fit, the one that was passed."""
-
-    def has(search: Any) -> bool:
-        search._need_refit(name)
-        getattr(getattr(search, "best_estimator_", search.estimator), name)
-        return True
-
-    return has
+def _delegated(method: Callable[..., Any]) -> Any:
+    """A method that is there where the estimator has one of the same name."""
+    return available_if(lambda search: _offers(search, method.__name__))(method)
 
 
 class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
@@ -158,6 +154,8 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         """
         self._check_options()
         scoring = Scoring.of(self.estimator, self.scoring, self.refit)
+        if y is None and get_tags(self.estimator).target_tags.required:
+            raise UsageError(f"{type(self.estimator).__name__} requires y to be passed, but the target y is None; call fit(X, y)")
         X, y = indexable(X, y)
         fit_params, split_params, score_params = self._routed(scoring, params)
         splits = self._splits(X, y, split_params)
@@ -175,43 +173,43 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
 
     # the fitted search stands for its best estimator
 
-    @available_if(_delegated("predict"))
+    @_delegated
     def predict(self, X: Any) -> Any:
         """What the best estimator predicts."""
         check_is_fitted(self)
         return self.best_estimator_.predict(X)
 
-    @available_if(_delegated("predict_proba"))
+    @_delegated
     def predict_proba(self, X: Any) -> Any:
         """(n_rows, n_classes) the best estimator's probabilities, in the order of ``classes_``."""
         check_is_fitted(self)
         return self.best_estimator_.predict_proba(X)
 
-    @available_if(_delegated("predict_log_proba"))
+    @_delegated
     def predict_log_proba(self, X: Any) -> Any:
         """(n_rows, n_classes) their logarithms."""
         check_is_fitted(self)
         return self.best_estimator_.predict_log_proba(X)
 
-    @available_if(_delegated("decision_function"))
+    @_delegated
     def decision_function(self, X: Any) -> Any:
         """The best estimator's decision function."""
         check_is_fitted(self)
         return self.best_estimator_.decision_function(X)
 
-    @available_if(_delegated("score_samples"))
+    @_delegated
     def score_samples(self, X: Any) -> Any:
         """(n_rows,) the best estimator's score of every row."""
         check_is_fitted(self)
         return self.best_estimator_.score_samples(X)
 
-    @available_if(_delegated("transform"))
+    @_delegated
     def transform(self, X: Any) -> Any:
         """The rows as the best estimator transforms them."""
         check_is_fitted(self)
         return self.best_estimator_.transform(X)
 
-    @available_if(_delegated("inverse_transform"))
+    @_delegated
     def inverse_transform(self, X: Any) -> Any:
         """The rows as they were before ``transform``."""
         check_is_fitted(self)
@@ -235,7 +233,7 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
     @property
     def classes_(self) -> Any:
         """The class labels of the best estimator."""
-        _delegated("classes_")(self)
+        _offers(self, "classes_")
         return self.best_estimator_.classes_
 
     @property
@@ -249,7 +247,8 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
 
     def get_metadata_routing(self) -> Any:
         """Where scikit-learn's metadata routing sends what: to the estimator's fit, the scorer and the splitter."""
-        scorer = Scoring.of(self.estimator, self.scoring, self.refit).asked
+        scoring = Scoring.of(self.estimator, self.scoring, self.refit)
+        scorer = scoring.scorer if scoring.several else scoring.asked
         return (
             MetadataRouter(owner=self)
             .add(estimator=self.estimator, method_mapping=MethodMapping().add(caller="fit", callee="fit"))
@@ -277,12 +276,13 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
     def _check_options(self) -> None:
         if not hasattr(self.estimator, "fit"):
             raise UsageError(f"estimator={self.estimator!r} has no fit(); pass a scikit-learn estimator, not its class or name")
-        if self.error_score != "raise" and not isinstance(self.error_score, numbers.Real):
+        trials: Any = self.trials  # nothing has checked it yet
+        if self.error_score != "raise" and not isinstance(self.error_score, int | float | np.number):
             raise UsageError(f"error_score={self.error_score!r} must be 'raise' or a number such as nan")
         if self.race not in (True, False, "auto"):
             raise UsageError(f"race={self.race!r} must be True, False or 'auto'")
-        if self.trials is not None and (not isinstance(self.trials, numbers.Integral) or self.trials < 1):
-            raise UsageError(f"trials={self.trials!r} must be a whole number of at least 1, or None with a time limit or a finite space")
+        if trials is not None and (not isinstance(trials, numbers.Integral) or int(trials) < 1):
+            raise UsageError(f"trials={trials!r} must be a whole number of at least 1, or None with a time limit or a finite space")
 
     def _routed(self, scoring: Scoring, params: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """What goes to the estimator, the splitter and the scorer."""
@@ -324,7 +324,7 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         )
         if identity:
             _claim_identity(study, identity)
-        if not study.trials and not study.waiting and self.method != "grid" and (default := branches.default(self.estimator)) is not None:
+        if not study.trials and not study.waiting and self.method != "grid" and (default := branches.holding(self.estimator.get_params(deep=True))) is not None:
             study.enqueue(default, origin="default")
         return study
 
@@ -360,7 +360,7 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         error_score = math.nan if isinstance(self.error_score, str) else float(self.error_score)
         self.study_, self.trials_ = study, trials
         self.multimetric_, self.n_splits_, self.scorer_ = names != ["score"], folds, scoring.asked
-        self.cv_results_ = cv_results(trials, folds, names, self.return_train_score, error_score)
+        self.cv_results_ = cv_results(trials, folds, names, train=self.return_train_score, error_score=error_score)
         if self.refit or not self.multimetric_:
             deciding = self.refit if self.multimetric_ and isinstance(self.refit, str) else "score"
             self.best_index_ = self._chosen(deciding)
@@ -371,10 +371,10 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
     def _chosen(self, deciding: str) -> int:
         if not callable(self.refit):
             return int(np.argmin(self.cv_results_[f"rank_test_{deciding}"]))
-        index = self.refit(self.cv_results_)
+        index: Any = self.refit(self.cv_results_)
         if not isinstance(index, numbers.Integral):
             raise TypeError(f"the function refit returned {index!r}; it must return the index of a row of cv_results_")
-        if not 0 <= index < len(self.trials_):
+        if not 0 <= int(index) < len(self.trials_):
             raise IndexError(f"the function refit returned {index}, but cv_results_ has {len(self.trials_)} rows")
         return int(index)
 
@@ -430,7 +430,7 @@ def _check_names(branches: Branches, estimator: Any) -> None:
 def _seed(random_state: Any) -> int | None:
     if random_state is None:
         return None
-    if isinstance(random_state, numbers.Integral) and random_state >= 0:
+    if isinstance(random_state, numbers.Integral) and int(random_state) >= 0:
         return int(random_state)
     if isinstance(random_state, np.random.RandomState):
         return int(random_state.randint(2**31 - 1))

@@ -46,7 +46,7 @@ def test_draws_follow_the_density() -> None:
     rows = np.array([[0.5, 0.5], [0.5, 0.5], [0.5, 0.5]])
     drawn = Parzen(cube, rows, np.ones(3)).draw(20_000, np.random.default_rng(0))
     assert drawn[:, 0].mean() == pytest.approx(0.5, abs=0.01)
-    assert np.std(drawn[:, 0]) == pytest.approx(0.25, abs=0.02)  # the floor 1 / (n + 1), cut at the ends
+    assert np.std(drawn[:, 0]) == pytest.approx(0.5 * 1.06 * (1 / 12) ** 0.5 * 3 ** (-1 / 6), abs=0.005)  # half of Scott's rule for even values
     same = (np.floor(drawn[:, 1] * 3) == 1).mean()
     assert same == pytest.approx(1 - 0.5 * 2 / 3, abs=0.02)  # smoothing 1 / (1 + n / k) = 1/2, two of three categories are others
 

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from staytuned._random import fresh_seed
 from staytuned.automl.columns import Table, infer
+from staytuned.automl.keep import keep
 from staytuned.automl.recipe import OnEvent, Plan, Said, Tuned, dummy_score, make_plan, silent, tune
 from staytuned.automl.report import write_report
 from staytuned.automl.result import Result, fit_verdict, learning_curve, test_once
@@ -22,6 +23,7 @@ from staytuned.automl.zoo import QUALITIES, ZOO, Quality, load_space, split_conf
 from staytuned.errors import UsageError
 from staytuned.insight.leaderboard import Leaderboard, leaderboard
 from staytuned.protocols import Fact, Ledger
+from staytuned.registry import Version
 from staytuned.space.space import Config
 from staytuned.store.open import open_ledger
 from staytuned.trial import Trial
@@ -206,6 +208,11 @@ class AutoML(BaseEstimator):  # type: ignore[misc]
         """Write the report, one HTML file that opens offline; its path."""
         check_is_fitted(self, "result_")
         return write_report(self.result_, path)
+
+    def keep(self, ledger: str | Path | Ledger | None = None) -> Version:
+        """Register the model in a ledger, its own study's if None, under ``name``; a steward can then look after it."""
+        check_is_fitted(self, "result_")
+        return keep(self.result_, self.training_, open_ledger(self.ledger if ledger is None else ledger))
 
     def _tuned(self, X: Any, y: Any, table: Table, plan: Plan, ledger: Ledger, seed: int, steps: _Timeline) -> Tuned:
         signature = {"rows": len(X), "columns": list(X.columns), "metric": plan.metric.name, "folds": plan.folds_named, "seed": self.random_state}

@@ -116,7 +116,8 @@ def infer(
       three words that is at least 95 % different. A number with a fraction is a measurement, never an identifier;
     - **text**: three words or more on average, in many variants; any other text is **categorical**;
     - a feature which alone gives a tree (of 8 leaves, two per class or 64 for regression) a cross-validated AUC or balanced accuracy above
-      .995 (R² above .999, or as good a straight line) on up to 5,000 rows is kept, but a warning asks whether it leaks the target. The first 300 columns are looked at.
+      .995 (R² above .999, or as good a straight line) on up to 5,000 rows is kept, but a warning asks whether it leaks the target. The
+      first 300 columns are looked at.
 
     Args:
         df: features and target.
@@ -126,7 +127,7 @@ def infer(
         drop: columns to leave out altogether.
 
     Returns:
-        X: (n_rows, n_columns); y: (n_rows,) float for regression, otherwise int, bool, float or str as the labels are; and the Table.
+        X: (n_rows, n_columns); y: (n_rows,) float for regression, otherwise int, bool or str as the labels are; and the Table.
 
     Raises:
         TableError: no such column, no usable row, a target that cannot be learned.
@@ -284,12 +285,11 @@ def _regression_target(series: pd.Series[Any], numbers: pd.Series[Any], distinct
 
 
 def _class_values(series: pd.Series[Any]) -> Array:
-    """Whole numbers and booleans as such, everything else as text."""
+    """Whole numbers and booleans as such, everything else as text: scikit-learn takes no fractions for labels."""
     if types.is_bool_dtype(series):
         return series.to_numpy(dtype=bool)
-    if types.is_numeric_dtype(series):
-        numbers = _numbers(series)
-        return numbers.to_numpy(dtype=np.int64 if _whole(numbers) else np.float64)
+    if types.is_numeric_dtype(series) and _whole(numbers := _numbers(series)):
+        return numbers.to_numpy(dtype=np.int64)
     labels = _labels(series)
     return np.asarray(labels.cat.categories, dtype=str)[labels.cat.codes.to_numpy()]
 
@@ -421,14 +421,14 @@ def _dates(series: pd.Series[Any], format: str) -> pd.Series[Any]:
     if types.is_datetime64_any_dtype(series):
         moments = series
     elif types.is_numeric_dtype(series):
-        moments = pd.Series(pd.NaT, index=series.index, dtype="datetime64[ns]")
+        moments = pd.Series(pd.NaT, index=series.index, dtype="datetime64[us]")
     else:
         labels = _labels(series)
         texts = pd.Series(np.asarray(labels.cat.categories, dtype=object), dtype=object)
         lookup = pd.to_datetime(texts, format=format or _date_format(labels) or "ISO8601", errors="coerce", utc=True)
         moments = pd.Series(lookup.reindex(labels.cat.codes.to_numpy()).array, index=series.index)
     moments = moments.dt.tz_convert("UTC").dt.tz_localize(None) if isinstance(moments.dtype, pd.DatetimeTZDtype) else moments
-    return pd.Series(moments.astype("datetime64[ns]").array, index=series.index, name=series.name)
+    return pd.Series(moments.astype("datetime64[us]").array, index=series.index, name=series.name)
 
 
 def _hashable(frame: pd.DataFrame) -> pd.DataFrame:

@@ -78,7 +78,8 @@ def names_for(task: Task) -> tuple[str, ...]:
         "regression": ("rmse", "mae", "r2", "mse", "mape"),
     }[task]
     rest = [n for n in sk.get_scorer_names() if _is_for_regression(n) == (task == "regression") and not n.endswith("_samples")]
-    return tuple(dict.fromkeys([*usual, *(n for n in rest if task == "binary" or n not in _TWO_CLASSES)]))
+    unfit = ("top_k_accuracy",) if task == "binary" else _TWO_CLASSES
+    return tuple(dict.fromkeys([*usual, *(n for n in rest if n not in unfit)]))
 
 
 def score_of(metric: Metric, y: Array, labels: Array, probabilities: Array | None = None, classes: Sequence[Any] | None = None) -> float:
@@ -190,7 +191,7 @@ def _made(name: str, task: Task, classes: tuple[Any, ...]) -> tuple[Scorer, Dire
         return sk.make_scorer(score, pos_label=labels[-1], zero_division=0), "max", needs
     stem, _, average = name.rpartition("_")
     if stem in _POSITIVE and average in ("macro", "micro", "weighted"):
-        return sk.make_scorer(_POSITIVE[stem][0], average=average, zero_division=0), "max", "label"
+        return sk.make_scorer(_POSITIVE[stem][0], average=average, pos_label=None, zero_division=0), "max", "label"
     return _other(name, labels)
 
 
@@ -206,6 +207,8 @@ def _other(name: str, labels: list[Any]) -> tuple[Scorer, Direction, Literal["la
         return sk.make_scorer(sk.top_k_accuracy_score, response_method="predict_proba", labels=labels), "max", "proba"
     if name == "neg_brier_score":
         return sk.make_scorer(sk.brier_score_loss, response_method="predict_proba", greater_is_better=False, pos_label=labels[-1]), "max", "proba"
-    if name in ("d2_brier_score", "d2_log_loss_score"):
-        return sk.get_scorer(name), "max", "proba"
+    if name == "d2_brier_score":
+        return sk.make_scorer(sk.d2_brier_score, response_method="predict_proba", pos_label=labels[-1]), "max", "proba"
+    if name == "d2_log_loss_score":
+        return sk.make_scorer(sk.d2_log_loss_score, response_method="predict_proba", labels=labels), "max", "proba"
     return sk.get_scorer(name), "max", "label"

@@ -192,7 +192,7 @@ def with_changes(changes: Any, zoo: Mapping[str, Family] | None = None, where: s
 
     ``{"lightgbm": {"learning_rate": {"type": "float", "low": 0.01, "high": 0.1, "log": True}, "num_leaves": [15, 31], "max_depth": 6}, "svm": False}``:
     a dimension or its JSON, a list of choices, or one value that stays fixed. Any parameter of the library's estimator may be named.
-    Where the default falls outside, the nearest value inside takes its place.
+    Where the default falls outside, the nearest value inside takes its place. A zoo that :func:`load_space` gave is taken as it is.
 
     Raises:
         SpaceError: an unknown family or parameter, or something that describes no dimension.
@@ -200,6 +200,8 @@ def with_changes(changes: Any, zoo: Mapping[str, Family] | None = None, where: s
     known = dict(ZOO if zoo is None else zoo)
     if not isinstance(changes, Mapping):
         raise SpaceError(f"{where}: a space is written as families with their parameters, such as 'lightgbm: {{num_leaves: [15, 31]}}', not {changes!r}")
+    if changes and all(isinstance(change, Family) for change in changes.values()):
+        return dict(changes)
     for name, change in changes.items():
         if name not in known:
             raise SpaceError(f"{where}: there is no model {name!r}{nearest(str(name), tuple(known)) or '; there are ' + ', '.join(known)}")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import chi2
 
 from staytuned.goal import Goal
 from staytuned.protocols import Verdict
@@ -20,7 +22,8 @@ class Race:
     """Stops a challenger when the probability that it ends ahead of the incumbent, given its paired differences so far, is small.
 
     The paired differences on the folds seen are compared with a Student t whose variance is pooled over past races; folds shared with
-    the incumbent cancel what makes a fold easy or hard. A predictive rule, not a test: where only time is at stake.
+    the incumbent cancel what makes a fold easy or hard. The first challenger runs in full, as does any with fewer than two folds. A
+    predictive rule, not a test: where only time is at stake.
 
     Args:
         goal: whose metric the folds carry.
@@ -41,8 +44,10 @@ class Race:
         rival = self._losses(incumbent)
         if len(rival) < self.folds:
             return Verdict.GO_ON
-        differences = own - rival[: len(own)]
-        ahead = race_probability(differences, self.folds, self._pooled_variance(history, rival, differences))
+        variance = self._pooled_variance(history, rival)
+        if variance is None:
+            return Verdict.GO_ON
+        ahead = race_probability(own - rival[: len(own)], self.folds, variance)
         return Verdict.STOP if ahead < self.level else Verdict.GO_ON
 
     def brief(self, history: History) -> History:
@@ -65,11 +70,17 @@ class Race:
         gaps = np.flatnonzero(~np.isfinite(array))
         return array[: gaps[0]] if len(gaps) else array
 
-    def _pooled_variance(self, history: History, rival: npt.NDArray[np.float64], differences: npt.NDArray[np.float64]) -> float:
-        """The median variance of past races' differences; before there were any, this race's own."""
+    def _pooled_variance(self, history: History, rival: npt.NDArray[np.float64]) -> float | None:
+        """The median variance of past races' differences; None before there were any, when nothing is known of the noise."""
         variances = []
         for trial in self.brief(history):
             losses = self._losses(trial)
             if 2 <= len(losses) <= len(rival) and not np.array_equal(losses, rival[: len(losses)]):
-                variances.append(float(np.var(losses - rival[: len(losses)], ddof=1)))
-        return float(np.median(variances)) if variances else float(np.var(differences, ddof=1))
+                variances.append(float(np.var(losses - rival[: len(losses)], ddof=1)) / _median_share(len(losses) - 1))
+        return float(np.median(variances)) if variances else None
+
+
+@cache
+def _median_share(freedom: int) -> float:
+    """The median of a sample variance as a share of the variance: .45 for one degree of freedom, so a plain median would stop too soon."""
+    return float(chi2.ppf(0.5, freedom)) / freedom

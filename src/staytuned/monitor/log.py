@@ -62,12 +62,14 @@ class Span:
     Args:
         token: of the batch.
         start, stop: positions, counted over all labels ever logged for the model.
+        fact: the ledger's id of the batch.
         at: Unix time in seconds.
     """
 
     token: str
     start: int
     stop: int
+    fact: int
     at: float
 
 
@@ -287,7 +289,7 @@ def _label_events(
 def _spans(facts: Sequence[Fact]) -> list[Span]:
     spans, start = [], 0
     for fact in facts:
-        spans.append(Span(fact.body["token"], start, start + fact.body["rows"], fact.at))
+        spans.append(Span(fact.body["token"], start, start + fact.body["rows"], fact.id, fact.at))
         start = spans[-1].stop
     return spans
 

@@ -130,7 +130,7 @@ def promise_of(metric: str, y: npt.ArrayLike, prediction: Prediction, tolerance:
     Raises:
         UsageError: there is no labelled row, or roc_auc finds only one class.
     """
-    truth = np.asarray(y)
+    truth = as_truth(y)
     loss = _loss_of(metric, prediction)
     weights = _balance(truth, prediction) if loss == "balanced error" else {}
     raw = _raw(loss, weights, truth, prediction)
@@ -149,7 +149,7 @@ def promise_of(metric: str, y: npt.ArrayLike, prediction: Prediction, tolerance:
 def losses(promise: Promise, y: npt.ArrayLike, prediction: Prediction) -> Losses:
     """The losses of new rows, as the promise counts them. A class never seen before is an error; so is a prediction that is no
     number. Pairs that find no partner within the batch are left out."""
-    raw = _raw(promise.loss, promise.weights, np.asarray(y), prediction)
+    raw = _raw(promise.loss, promise.weights, as_truth(y), prediction)
     return Losses(np.clip(raw.values / promise.scale, 0, 1), raw.rows)
 
 
@@ -158,13 +158,18 @@ def risk_detector(promise: Promise, labels_per_false_alarm: float = 100_000) -> 
     return RiskDetector(promise.m, labels_per_false_alarm)
 
 
+def as_truth(y: Any) -> npt.NDArray[Any]:
+    """(n,) labels of any kind as an array in which a missing one stays missing: NumPy alone would turn a NaN among strings into "nan"."""
+    return y if isinstance(y, np.ndarray) else np.asarray(pd.Series(y).to_numpy())
+
+
 def labelled(y: npt.ArrayLike, numeric: bool) -> npt.NDArray[np.bool_]:
     """(n,) which rows have a label; for regression only finite numbers are labels.
 
     Raises:
         UsageError: the target of a regression holds something that is no number.
     """
-    values = np.asarray(y)
+    values = as_truth(y)
     if numeric:
         return np.asarray(np.isfinite(_floats(values)), dtype=bool)
     return np.asarray(~pd.isna(values), dtype=bool)
@@ -179,7 +184,7 @@ def score(metric: str, y: npt.ArrayLike, prediction: Prediction) -> float:
     Raises:
         UsageError: scikit-learn knows no such metric, or it needs probabilities and there are none.
     """
-    truth = np.asarray(y)
+    truth = as_truth(y)
     has = labelled(truth, numeric=not len(prediction.classes))
     truth, prediction = truth[has], prediction[has]
     if len(truth) == 0:

@@ -17,7 +17,7 @@ import pandas as pd
 from staytuned.errors import UsageError
 from staytuned.monitor.drift import LEAST_ROWS, drift, drift_findings, watch_drift
 from staytuned.monitor.health import Finding, Harm, Health, finite
-from staytuned.monitor.performance import NAMES, Losses, Prediction, Promise, labelled, losses, promise_of, risk_detector, score
+from staytuned.monitor.performance import NAMES, Losses, Prediction, Promise, as_truth, labelled, losses, promise_of, risk_detector, score
 from staytuned.monitor.profile import TableProfile, profile
 from staytuned.monitor.quality import quality
 from staytuned.stats.stream import DriftDetector, RiskDetector
@@ -157,16 +157,15 @@ def check(reference: Reference, state: MonitorState, X: pd.DataFrame, prediction
     Raises:
         UsageError: lengths do not fit; a regression target that holds no numbers; duplicate column names.
     """
-    if len(X) != len(prediction) or (y is not None and np.asarray(y).shape != (len(X),)):
-        raise UsageError(
-            f"the batch has {len(X)} rows, {len(prediction)} predictions and labels of shape {np.shape(y) if y is not None else None}; they must fit"
-        )
+    shape = (len(X),) if y is None else as_truth(y).shape
+    if len(X) != len(prediction) or shape != (len(X),):
+        raise UsageError(f"the batch has {len(X)} rows, {len(prediction)} predictions and labels of shape {shape}; there must be one of each for every row")
     broken = quality(reference.features, X)
     moved, watched = _movement(reference, state, X, prediction)
     hurt, after = _harm(reference, state, prediction, y)
     after = replace(after, drift=watched)
     incident = any(finding.level == "attention" for finding in broken)
-    harm = _verdict(incident, after, [*moved, *broken], hurt.labelled)
+    harm = _verdict(incident, after, [*moved, *broken], hurt)
     if harm == "benign drift":
         moved = [replace(finding, level="note") for finding in moved]
     findings = sorted([*broken, *hurt.findings, *moved], key=lambda finding: finding.level != "attention")
@@ -220,7 +219,7 @@ def _movement(reference: Reference, state: MonitorState, X: pd.DataFrame, predic
     known = {finding.subject for finding in found if finding.level == "attention"}
     for name in watched.culprits:
         if name not in known:
-            message = f"Column {name!r} has kept moving over {watched.seen} batches (at most one false alarm in {watched.per:,.0f} batches)."
+            message = f"{name!r} has kept moving over {watched.seen} batches (at most one false alarm in {watched.per:,.0f} batches)."
             found.append(Finding("drift", name, "attention", message, {"evidence": watched.value, "batches": float(watched.seen)}, "keeps moving"))
     return found, watched
 
@@ -258,8 +257,11 @@ def _performance(promise: Promise, risk: RiskDetector, new: Losses, seen: int) -
         "evidence": risk.value,
         "losses": float(risk.seen),
     }
+    if not len(values):
+        message = f"The labels of this batch say nothing about {promise.metric}: both classes are needed."
+        return Finding("performance", promise.metric, "attention" if risk.drifted else "note", message, finite(figures), "risk")
     promised = f"{_number(figures['promised'])} was promised and {_number(figures['allowed'])} allowed"
-    seen_now = f"{name} {_number(observed)}" if math.isfinite(observed) else f"{name} unknown (both classes are needed)"
+    seen_now = f"{name} {_number(observed)}"
     if risk.drifted and observed <= figures["allowed"]:
         message = f"Performance was confirmed worse earlier; in this batch it is back: {seen_now} where {promised}."
         return Finding("performance", promise.metric, "attention", message, finite(figures), "risk")
@@ -273,7 +275,7 @@ def _performance(promise: Promise, risk: RiskDetector, new: Losses, seen: int) -
     return Finding("performance", promise.metric, "note", message, finite(figures), "risk")
 
 
-def _verdict(incident: bool, after: MonitorState, noticed: Sequence[Finding], n_labelled: int) -> Harm:
+def _verdict(incident: bool, after: MonitorState, noticed: Sequence[Finding], hurt: _Harm) -> Harm:
     if incident:
         return "incident"
     if after.risk is not None and after.risk.drifted:
@@ -281,7 +283,8 @@ def _verdict(incident: bool, after: MonitorState, noticed: Sequence[Finding], n_
     moved = [finding for finding in noticed if finding.part == "drift" and finding.level == "attention"]
     if not moved:
         return "none"
-    return "benign drift" if after.risk is not None and n_labelled >= LEAST_ROWS else "possible"
+    judged = hurt.losses is not None and len(hurt.losses.values) > 0 and hurt.labelled >= LEAST_ROWS
+    return "benign drift" if judged else "possible"
 
 
 def _row_of_change(after: MonitorState, new: Losses | None, rows_before: int) -> int | None:

@@ -9,17 +9,19 @@ from scipy.optimize import minimize
 from scipy.special import erfcx, ndtr
 from scipy.stats import qmc
 
-from staytuned.samplers._cube import Array, Cube, untried
+from staytuned.samplers._cube import Array, Cube, Mask, untried
 from staytuned.samplers._evidence import Evidence
 from staytuned.samplers._gp import Posterior, features
 from staytuned.samplers._mutate import mutated
 from staytuned.space.space import Config
 
-_POINTS = 10  # 2^10 quasi-random points
+_POINTS = 9  # 2^9 quasi-random points
 _NEAR, _AROUND = 5, 64
 _BEAM, _ROUNDS, _CHILDREN = 8, 8, 24
+_SPARE = 32
 _STEP, _SHRINK = 0.15, 0.6
-_POLISHED, _POLISH_CALLS = 3, 15
+_RADIUS = 0.01
+_POLISHED, _POLISH_CALLS = 3, 10
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
@@ -53,12 +55,13 @@ def propose(evidence: Evidence, model: Posterior, best: float, rng: np.random.Ge
     left = cube.left(taken)
     if left is not None:
         return cube.config(left[int(np.argmax(_score(model, left, best)))])
-    rows = _screen(evidence, model, rng)
-    values = _score(model, rows, best)
-    rows, values = _climbed(cube, model, best, taken, *_best_of(rows, values, _BEAM, taken, cube), rng)
+    screened = _screen(evidence, model, rng)
+    screened, values = _best_of(screened, _score(model, screened, best), _SPARE, evidence)
+    rows, values = _climbed(evidence, model, best, screened[:_BEAM], values[:_BEAM], rng)
     rows, values = _polished(cube, model, best, rows, values)
-    for index in np.argsort(-values, kind="stable"):
-        config = cube.config(rows[index])
+    rows = np.vstack([rows[np.argsort(-values, kind="stable")], screened])
+    for row in rows[_apart(rows, evidence.pending)]:
+        config = cube.config(row)
         if cube.key(config) not in taken and cube.space.satisfied(config):
             return config
     return untried(cube, taken, rng)
@@ -87,33 +90,33 @@ _lattices: dict[int, Array] = {}
 
 
 def _lattice(d: int) -> Array:
-    """(1024, d) plain Sobol points, the same for everyone; each use shifts them."""
+    """(512, d) plain Sobol points, the same for everyone; each use shifts them."""
     if d not in _lattices:
         _lattices[d] = qmc.Sobol(d, scramble=False).random_base2(_POINTS)
     return _lattices[d]
 
 
-def _best_of(rows: Array, values: Array, count: int, taken: set[bytes], cube: Cube) -> tuple[Array, Array]:
+def _best_of(rows: Array, values: Array, count: int, evidence: Evidence) -> tuple[Array, Array]:
     """The best rows, no two of them the same, none of them tried."""
     order = np.argsort(-values, kind="stable")[: 12 * count]
+    order = order[_apart(rows[order], evidence.pending)]
     chosen: list[int] = []
-    seen = set(taken)
-    for index, key in zip(order, cube.keys(rows[order]), strict=True):
+    seen = set(evidence.taken)
+    for index, key in zip(order, evidence.cube.keys(rows[order]), strict=True):
         if key not in seen and len(chosen) < count:
             seen.add(key)
             chosen.append(int(index))
     return rows[chosen], values[chosen]
 
 
-def _climbed(cube: Cube, model: Posterior, best: float, taken: set[bytes], rows: Array, values: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+def _climbed(evidence: Evidence, model: Posterior, best: float, rows: Array, values: Array, rng: np.random.Generator) -> tuple[Array, Array]:
     """Each row replaced by the best of its children, round after round, with smaller and smaller steps."""
-    step = _STEP
+    cube, step = evidence.cube, _STEP
+    at = np.arange(len(rows))
     for _ in range(_ROUNDS if len(rows) else 0):
         children = mutated(cube, np.repeat(rows, _CHILDREN, axis=0), step, rng)
-        scores = np.where(_open(cube, children, taken), _score(model, children, best), -np.inf)
-        scores = scores.reshape(len(rows), _CHILDREN)
+        scores = np.where(_open(evidence, children), _score(model, children, best), -np.inf).reshape(len(rows), _CHILDREN)
         winner = scores.argmax(axis=1)
-        at = np.arange(len(rows))
         better = scores[at, winner] > values
         rows = np.where(better[:, None], children.reshape(len(rows), _CHILDREN, -1)[at, winner], rows)
         values = np.where(better, scores[at, winner], values)
@@ -121,12 +124,25 @@ def _climbed(cube: Cube, model: Posterior, best: float, taken: set[bytes], rows:
     return rows, values
 
 
-def _open(cube: Cube, rows: Array, taken: set[bytes]) -> Array:
-    """(n,) which rows satisfy the constraints and have not been tried; only a discrete space can repeat itself by chance."""
-    free = cube.feasible(rows)
-    if not cube.continuous.any():
-        free &= np.array([key not in taken for key in cube.keys(rows)], dtype=bool)
-    return np.asarray(free)
+def _open(evidence: Evidence, rows: Array) -> Mask:
+    """(n,) which rows satisfy the constraints, keep apart from what is under way and have not been tried."""
+    cube = evidence.cube
+    free = cube.feasible(rows) & _apart(rows, evidence.pending)
+    if not cube.continuous.any():  # only a discrete space repeats itself by chance
+        free &= np.array([key not in evidence.taken for key in cube.keys(rows)], dtype=bool)
+    return free
+
+
+def _apart(rows: Array, pending: Array) -> Mask:
+    """(n,) which rows differ from every pending one by at least a hundredth in some dimension.
+
+    Where the model is sure of the optimum it would send every worker to the same place.
+    """
+    far = np.ones(len(rows), dtype=bool)
+    for other in pending:
+        difference = np.where(np.isnan(rows) & np.isnan(other), 0.0, np.abs(rows - other))
+        far &= ~(difference < _RADIUS).all(axis=1)  # NaN, where only one of them has the dimension, is far
+    return far
 
 
 def _polished(cube: Cube, model: Posterior, best: float, rows: Array, values: Array) -> tuple[Array, Array]:

@@ -18,6 +18,7 @@ from staytuned.trial import History
 
 _GOOD_SHARE, _MOST_GOOD, _MOST_OTHERS = 0.15, 50, 300
 _LEAST_WEIGHT = 0.4
+_EVEN_SPREAD, _NARROW = math.sqrt(1 / 12), 0.5
 _CANDIDATES, _UNIFORM_SHARE = 128, 0.1
 
 
@@ -134,13 +135,17 @@ def _split(evidence: Evidence, rng: np.random.Generator) -> tuple[Parzen, Parzen
 
 
 def _bandwidths(cube: Cube, rows: Array) -> Array:
-    """(d,) Scott's rule on the rows in which a dimension exists, never under one hundredth, 1 / (n + 1) or half a cell."""
+    """(d,) Scott's rule on the rows in which a dimension exists, between bounds.
+
+    At most half of what the rule gives for values spread evenly, because good values often lie in several places, which the rule takes for one wide
+    one. At least half a cell, and up to that bound one hundredth and 1 / (n + 1).
+    """
     n, d = rows.shape
     exists: Mask = ~np.isnan(rows)
     number = np.maximum(exists.sum(axis=0), 1)
     mean = np.where(exists, rows, 0.0).sum(axis=0) / number
     spread = np.sqrt(np.where(exists, (rows - mean) ** 2, 0.0).sum(axis=0) / number)
-    scott = 1.06 * spread * number ** (-1.0 / (4 + min(d, 6)))
-    floor = np.maximum(1.0 / min(100, n + 1), 0.5 * np.divide(1.0, cube.cells, out=np.zeros(d), where=cube.cells > 0))
-    widths: Array = np.maximum(scott, floor)
+    rule = 1.06 * number ** (-1.0 / (4 + min(d, 6)))
+    half_cell = 0.5 * np.divide(1.0, cube.cells, out=np.zeros(d), where=cube.cells > 0)
+    widths: Array = np.maximum(np.minimum(np.maximum(rule * spread, 1.0 / min(100, n + 1)), _NARROW * rule * _EVEN_SPREAD), half_cell)
     return widths

@@ -47,7 +47,7 @@ class Branches:
             raise SpaceError(f"space={given!r} holds no branch; pass a dict from parameter to dimension, or a list of such dicts")
         if len(parts) == 1:
             return cls(parts[0], {name: name for name in parts[0]}, parts)
-        dimensions: dict[str, Dimension] = {BRANCH: Choice(range(len(parts)))}  # type: ignore[arg-type]
+        dimensions: dict[str, Dimension] = {BRANCH: Choice(range(len(parts)))}
         for index, part in enumerate(parts):
             dimensions |= {f"{name}@{index}": _moved(part[name], index) for name in part}
         plain = {f"{name}@{index}": name for index, part in enumerate(parts) for name in part}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -40,5 +41,6 @@ def _fits(column: pd.DataFrame) -> bool:
     return True
 
 
-def _as_text(series: pd.Series) -> pd.Series:  # type: ignore[type-arg]
-    return series.map(lambda value: None if pd.api.types.is_scalar(value) and pd.isna(value) else str(value)).astype(object)
+def _as_text(series: pd.Series[Any]) -> pd.Series[Any]:
+    texts = [None if missing else str(value) for value, missing in zip(series, series.isna(), strict=True)]
+    return pd.Series(texts, index=series.index, dtype=object)

@@ -1,0 +1,5 @@
+"""``python -m staytuned``: the command line."""
+
+from staytuned.cli import main
+
+main()

@@ -1,0 +1,416 @@
+"""Every verb, from the shell."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import re
+import shlex
+import sys
+import traceback
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import pandas as pd
+import typer
+import yaml
+from rich.console import Console
+
+from staytuned import __version__
+from staytuned.automl.automl import AutoML
+from staytuned.automl.read import read_table
+from staytuned.automl.zoo import QUALITIES
+from staytuned.console import Listener, show_leaderboard, show_table
+from staytuned.errors import LedgerFull, NotFoundError, StayTunedError, UsageError
+from staytuned.registry import Registry
+from staytuned.samplers.named import METHODS
+from staytuned.steward import Predictions, Steward
+from staytuned.store.open import open_ledger
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
+)
+
+HEALTHY, ATTENTION, FAILED = 0, 1, 2
+_INTERRUPTED = 130  # what shells say of Ctrl-C
+_DEFAULT_SECONDS = 60.0
+
+Method = StrEnum("Method", {name: name for name in METHODS})  # type: ignore[misc]
+QualityName = StrEnum("QualityName", {name: name for name in QUALITIES})  # type: ignore[misc]
+
+LedgerOption = Annotated[str, typer.Option("--ledger", help="Where everything is remembered: a path or URL.", envvar="STAYTUNED_LEDGER")]
+NameArgument = Annotated[str, typer.Argument(help="The model's name, as 'staytuned models' lists it.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line; every failure is one line on standard error and exit code 2, unless ``--debug`` asks for the traceback."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    try:
+        app(words, prog_name="staytuned", standalone_mode=False)
+    except typer.Exit as end:
+        sys.exit(end.exit_code)
+    except (typer.Abort, KeyboardInterrupt):
+        _complain(f"stopped. Everything finished is saved; to continue: {shlex.join(['staytuned', *words])}", debug)
+        sys.exit(_INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read us has gone: not our failure
+        sys.exit(HEALTHY)
+    except StayTunedError as problem:
+        _complain(str(problem), debug)
+        sys.exit(FAILED)
+    except OSError as problem:
+        full = problem.errno == errno.ENOSPC
+        _complain(
+            str(LedgerFull(f"the disk is full: {problem.filename or ''}; free some space and run the same command again")) if full else str(problem), debug
+        )
+        sys.exit(FAILED)
+    except Exception as problem:
+        if hasattr(problem, "format_message"):  # the command line itself was wrong
+            _complain(f"{problem.format_message()}; try: staytuned --help", debug)
+        else:
+            _complain(f"internal error: {type(problem).__name__}: {problem}; run again with --debug and report what it prints", debug)
+        sys.exit(FAILED)
+    sys.exit(HEALTHY)
+
+
+@app.callback(invoke_without_command=False)
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and the log.")] = False,
+) -> None:
+    """Tune a model, watch it, keep it tuned."""
+    if version:
+        typer.echo(f"staytuned {__version__}")
+        raise typer.Exit
+    if debug:
+        logging.basicConfig(level=logging.DEBUG)
+
+
+@app.command()
+def tune(
+    table: Annotated[str, typer.Argument(help="CSV, TSV, Parquet or JSON lines, compressed or not.")],
+    target: Annotated[str, typer.Option(help="The column to predict.")],
+    time: Annotated[float | None, typer.Option(help=f"Seconds for everything.  [default: {_DEFAULT_SECONDS:.0f}, if --trials is not given]")] = None,
+    trials: Annotated[int | None, typer.Option(help="Configs to try, the defaults included.")] = None,
+    metric: Annotated[str, typer.Option(help="auto, or roc_auc, f1, accuracy, rmse, ... or any scikit-learn scorer.")] = "auto",
+    name: Annotated[str | None, typer.Option(help="What to call the model.  [default: the file's name]")] = None,
+    method: Annotated[Method, typer.Option(help="How to search.")] = Method["auto"],
+    quality: Annotated[QualityName, typer.Option(help="fast: cheap models, 3 folds; balanced: all models, 5 folds; best: 10 folds.")] = QualityName["balanced"],
+    space: Annotated[str | None, typer.Option(help="YAML or JSON file that changes the default spaces.")] = None,
+    configs: Annotated[str | None, typer.Option(help="YAML or JSON file with a list of configs to try first; with --method manual, the only ones.")] = None,
+    task: Annotated[str | None, typer.Option(help="binary, multiclass or regression.  [default: inferred]")] = None,
+    kind: Annotated[list[str] | None, typer.Option(help="column=kind where the inferred kind is wrong; may be repeated.")] = None,
+    drop: Annotated[list[str] | None, typer.Option(help="A column to leave out; may be repeated.")] = None,
+    groups: Annotated[str | None, typer.Option(help="Column whose rows must stay together.")] = None,
+    time_order: Annotated[str | None, typer.Option(help="Column to split by time: train on earlier, test on later rows.")] = None,
+    test_size: Annotated[float, typer.Option(help="Share of the rows kept for the one test.")] = 0.2,
+    cv: Annotated[int | None, typer.Option(help="Validation folds.  [default: by the table's size]")] = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Worker processes; -1 for all processors.")] = -1,
+    seed: Annotated[int | None, typer.Option(help="Make the run repeatable.")] = None,
+    trial_timeout: Annotated[float | None, typer.Option(help="Seconds for one config.")] = None,
+    memory: Annotated[str | None, typer.Option(help="Memory for one config, such as 2GB.")] = None,
+    ledger: LedgerOption = "staytuned.db",
+    out: Annotated[str, typer.Option(help="Folder for the report and the exported model.")] = "staytuned-out",
+    json_: JsonOption = False,
+) -> None:
+    """Tune a model on a table: read, split, baseline, search, choose, test once, report, keep."""
+    console = Console(stderr=json_, highlight=False)
+    frame = read_table(table)
+    name = name or _name_of(table)
+    store = open_ledger(ledger)
+    with Listener(console) as listener:
+        model = AutoML(
+            time=_DEFAULT_SECONDS if time is None and trials is None and method != "manual" else time,
+            trials=trials,
+            metric=metric,
+            quality=str(quality),  # type: ignore[arg-type]
+            n_jobs=jobs,
+            random_state=seed,
+            method=str(method),
+            space=space,
+            configs=_configs(configs),
+            test_size=test_size,
+            cv=cv,
+            task=task,
+            kinds=_pairs(kind or []),
+            drop=drop or [],
+            trial_timeout=trial_timeout,
+            memory=_bytes(memory),
+            ledger=store,
+            name=name,
+            on_event=listener,
+        ).fit(frame, target=target, groups=groups, time_order=time_order)
+    version = model.keep(store)
+    folder = Path(out) / name
+    report = model.report(folder / "report.html")
+    exported, _ = Registry(store).export(version, folder)
+    in_service = Registry(store).champion(name).number
+    if json_:
+        test = model.result_.test
+        body = {
+            "model": name,
+            "version": version.number,
+            "in_service": in_service,
+            "metric": model.result_.metric.name,
+            "validation": model.result_.tuned.score,
+        }
+        body |= {"test": test.tuned.point, "test_interval": [test.tuned.low, test.tuned.high], "baseline_test": test.baseline.point if test.baseline else None}
+        body |= {
+            "config": model.result_.tuned.config,
+            "trials": len(model.result_.tuned.study.trials),
+            "report": str(report),
+            "exported": str(exported),
+            "ledger": ledger,
+        }
+        typer.echo(json.dumps(body, default=str))
+        return
+    console.print()
+    show_leaderboard(console, model.leaderboard(5))
+    console.print()
+    places = [
+        ("model", f"{name}, version {version.number}{' (in service)' if in_service == version.number else ''}, exported to {exported}"),
+        ("report", str(report)),
+        ("ledger", ledger),
+    ]
+    for what, where in places:
+        console.print(f"{what:>9}  {where}", soft_wrap=True, markup=False)
+    if in_service != version.number:
+        console.print(
+            f"           version {in_service} stays in service; to change that: staytuned promote {shlex.quote(name)} {version.number}",
+            soft_wrap=True,
+            markup=False,
+        )
+    console.print(f"     next  staytuned predict {shlex.quote(name)} new.csv -o scored.csv", soft_wrap=True, markup=False)
+
+
+@app.command()
+def models(ledger: LedgerOption = "staytuned.db", json_: JsonOption = False) -> None:
+    """List the models kept, and which version of each is in service."""
+    registry = Registry(_existing(ledger))
+    rows: list[dict[str, Any]] = []
+    for name in registry.names():
+        champion = registry.champion(name)
+        for version in registry.versions(name):
+            rows.append(
+                {
+                    "model": name,
+                    "version": version.number,
+                    "in_service": version.number == champion.number,
+                    "made": _when(version.created),
+                    "rows": version.lineage.rows,
+                }
+            )
+            rows[-1] |= {
+                "metric": version.manifest.get("metric"),
+                "scores": dict(version.lineage.scores),
+                "reason": version.reason,
+                "table": version.lineage.table[:12],
+            }
+    if json_:
+        typer.echo(json.dumps(rows))
+        return
+    cells = [
+        [
+            r["model"],
+            r["version"],
+            "in service" if r["in_service"] else "",
+            r["made"],
+            f"{r['rows']:,}",
+            r["metric"],
+            _scores(r["scores"]),
+            r["table"],
+            r["reason"],
+        ]
+        for r in rows
+    ]
+    show_table(Console(highlight=False), ["model", "version", "", "made", "rows", "metric", "scores", "table", "why"], cells)
+
+
+@app.command()
+def predict(
+    name: NameArgument,
+    table: Annotated[str, typer.Argument(help="Rows to score, with the training table's columns.")],
+    output: Annotated[str | None, typer.Option("--output", "-o", help="Where to write: .csv, .parquet or .jsonl.  [default: CSV on standard output]")] = None,
+    ledger: LedgerOption = "staytuned.db",
+) -> None:
+    """Score rows with the version in service; every prediction is logged with an id and the version."""
+    frame = read_table(table)
+    said = Steward(_existing(ledger), name).predict(frame)
+    scored = frame.reset_index(drop=True).assign(**_columns_of(said))
+    if output is None:
+        typer.echo(scored.to_csv(index=False), nl=False)
+        return
+    _write(scored, Path(output))
+    typer.echo(f"{len(scored):,} rows scored by version {said.version} of {name}, logged, and written to {output}", err=True)
+
+
+@app.command()
+def watch(
+    name: NameArgument,
+    table: Annotated[str, typer.Argument(help="Recent rows; with the target column where it is known.")],
+    ledger: LedgerOption = "staytuned.db",
+    json_: JsonOption = False,
+) -> None:
+    """Look at recent rows: data quality, drift, performance. Exit code 0 healthy, 1 attention, 2 the check itself failed."""
+    health = Steward(_existing(ledger), name).watch(read_table(table))
+    if json_:
+        typer.echo(json.dumps(health.to_json()))
+    else:
+        console = Console(highlight=False)
+        console.print(f"{health.verdict.upper()}: {health.sentence}", style="green" if health.verdict == "healthy" else "yellow", markup=False, soft_wrap=True)
+        show_table(console, ["part", "what", "level", "finding"], [[f.part, f.subject, f.level, f.message] for f in health.findings])
+        if health.scores:
+            show_table(
+                console,
+                ["metric", "now", "promised"],
+                [[m, f"{s:.4f}", f"{health.reference_scores.get(m, float('nan')):.4f}"] for m, s in health.scores.items()],
+            )
+    raise typer.Exit(HEALTHY if health.verdict == "healthy" else ATTENTION)
+
+
+@app.command()
+def tend(name: NameArgument, ledger: LedgerOption = "staytuned.db", json_: JsonOption = False) -> None:
+    """Do what the model's health asks for: keep, retrain, retune, promote or roll back; the reason is recorded."""
+    tended = Steward(_existing(ledger), name).tend()
+    if json_:
+        typer.echo(
+            json.dumps(
+                {
+                    "action": str(tended.decision.action),
+                    "reason": tended.decision.reason,
+                    "next": tended.decision.next,
+                    "champion": tended.champion,
+                    "steps": [str(step) for step in tended.steps],
+                }
+            )
+        )
+        return
+    for step in tended.steps:
+        typer.echo(f"  {step}")
+    typer.echo(f"{tended.sentence}\nversion {tended.champion} is in service")
+
+
+@app.command()
+def history(name: NameArgument, ledger: LedgerOption = "staytuned.db", json_: JsonOption = False) -> None:
+    """Tell a model's story: what was made, watched, decided and why."""
+    events = Registry(_existing(ledger)).story(name)
+    if json_:
+        typer.echo(json.dumps([{"at": e.at, "kind": e.kind, "sentence": e.sentence} for e in events]))
+        return
+    show_table(Console(highlight=False), ["when", "what", ""], [[_when(e.at), e.kind, e.sentence] for e in events])
+
+
+@app.command()
+def promote(
+    name: NameArgument,
+    version: Annotated[int, typer.Argument(help="The version to put in service.")],
+    reason: Annotated[str, typer.Option(help="Why; it is recorded.")] = "asked for by hand",
+    ledger: LedgerOption = "staytuned.db",
+) -> None:
+    """Put a version in service by hand."""
+    Registry(_existing(ledger)).promote(name, version, reason)
+    typer.echo(f"version {version} of {name} is in service")
+
+
+@app.command()
+def rollback(
+    name: NameArgument, reason: Annotated[str, typer.Option(help="Why; it is recorded.")] = "asked for by hand", ledger: LedgerOption = "staytuned.db"
+) -> None:
+    """Put the version before back in service."""
+    version = Registry(_existing(ledger)).roll_back(name, reason)
+    typer.echo(f"version {version.number} of {name} is in service again")
+
+
+def _columns_of(said: Predictions) -> dict[str, Any]:
+    """What was said, as columns; their names do not meet a table's own."""
+    columns: dict[str, Any] = {"prediction_id": said.ids, "prediction": said.prediction.labels}
+    if said.prediction.probabilities is not None:
+        columns |= {f"probability_{name}": said.prediction.probabilities[:, place] for place, name in enumerate(said.prediction.classes)}
+    return columns | {"model_version": said.version}
+
+
+def _complain(message: str, debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+    typer.echo(f"staytuned: {' '.join(message.split())}", err=True)
+
+
+def _existing(ledger: str) -> Any:
+    """The ledger, which a reading verb must not create."""
+    path = Path(ledger.removeprefix("sqlite:///"))
+    if "://" not in ledger.removeprefix("sqlite:///") and not path.exists():
+        raise NotFoundError(f"there is no ledger at {str(path)!r}; run 'staytuned tune' first, or name one with --ledger")
+    return open_ledger(ledger)
+
+
+def _name_of(table: str) -> str:
+    name = re.sub(r"(\.(csv|tsv|txt|parquet|pq|json|jsonl|ndjson|gz|bz2|xz|zip|zst))+$", "", Path(table).name, flags=re.IGNORECASE)
+    return name.replace("/", "-") or "model"
+
+
+def _configs(path: str | None) -> list[dict[str, Any]]:
+    if path is None:
+        return []
+    try:
+        body = yaml.safe_load(Path(path).read_text(encoding="utf-8"))  # YAML reads JSON as well
+    except (OSError, yaml.YAMLError) as problem:
+        raise UsageError(f"the configs file {path!r} cannot be read: {problem}") from problem
+    if not isinstance(body, list) or not all(isinstance(config, dict) for config in body):
+        raise UsageError(f"the configs file {path!r} must hold a list of configs such as '- {{model: svm, svm.C: 10}}'")
+    return body
+
+
+def _pairs(texts: Sequence[str]) -> dict[str, str]:
+    pairs = {}
+    for text in texts:
+        column, sign, kind = text.rpartition("=")
+        if not sign:
+            raise UsageError(f"--kind {text!r} must read like column=categorical")
+        pairs[column] = kind
+    return pairs
+
+
+def _bytes(text: str | None) -> int | None:
+    if text is None:
+        return None
+    found = re.fullmatch(r"\s*([0-9.]+)\s*([KMGT]?)(i?B)?\s*", text, flags=re.IGNORECASE)
+    if not found or not float(found[1]) > 0:
+        raise UsageError(f"--memory {text!r} must read like 500MB or 2GB")
+    return int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))
+
+
+def _write(frame: pd.DataFrame, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    suffix = path.suffix.lower()
+    if suffix in (".parquet", ".pq"):
+        frame.to_parquet(path, index=False)
+    elif suffix in (".jsonl", ".ndjson"):
+        frame.to_json(path, orient="records", lines=True)
+    elif suffix in (".csv", ".gz", ".tsv", ".txt", ""):
+        frame.to_csv(path, index=False, sep="\t" if suffix == ".tsv" else ",")
+    else:
+        raise UsageError(f"cannot write {str(path)!r}: use .csv, .tsv, .parquet or .jsonl")
+
+
+def _scores(scores: dict[str, Any]) -> str:
+    shown = []
+    for place, score in scores.items():
+        values = score.values() if isinstance(score, dict) else [score]
+        shown += [f"{place} {value:.4f}" for value in values if isinstance(value, int | float)]
+    return ", ".join(shown)
+
+
+def _when(at: float) -> str:
+    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+if __name__ == "__main__":
+    main()
