@@ -27,11 +27,11 @@ def main() -> None:
     write_tables()
     os.environ["STAYTUNED_LEDGER"] = "staytuned.db"
     print("Titanic: 1,000 passengers to learn from; the other 309, and a changed world, come later.\n")
-    run("staytuned tune titanic.csv --target survived --time 60 --seed 1")
+    run("staytuned tune titanic.csv --target survived --time 40 --seed 1")
     run("staytuned models")
     run("staytuned predict titanic new.csv -o scored.csv")
     run("staytuned watch titanic labelled.csv", codes=(0, 1))
-    print("\nNow the world changes: fares triple, and women are no longer put into the boats first.")
+    print("\nNow the world changes: fares triple, and men are put into the boats first.")
     run("staytuned watch titanic changed.csv", codes=(0, 1))
     run("staytuned tend titanic")
     run("staytuned watch titanic later.csv", codes=(0, 1))
@@ -51,9 +51,9 @@ def write_tables() -> None:
     table[:1000].to_csv(FOLDER / "titanic.csv", index=False)
     table[1000:].drop(columns="survived").to_csv(FOLDER / "new.csv", index=False)
     table[1000:].to_csv(FOLDER / "labelled.csv", index=False)
-    for name in ("changed", "later"):
-        batch = table.sample(500, replace=True, random_state=rng.integers(1000)).assign(fare=lambda t: 3 * t["fare"])
-        chance = np.where(batch["sex"] == "female", 0.15, 0.25) + np.where(batch["pclass"] == 1, 0.45, 0.0)
+    for name, part in (("changed", table[:650]), ("later", table[650:])):
+        batch = part.sample(frac=1, random_state=1).assign(fare=lambda t: 3 * t["fare"])
+        chance = np.where(batch["sex"] == "female", 0.1, 0.6) + np.where(batch["pclass"] == 1, 0.2, 0.0)
         batch.assign(survived=(rng.random(len(batch)) < chance).astype(int)).to_csv(FOLDER / f"{name}.csv", index=False)
 
 

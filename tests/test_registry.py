@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -61,7 +61,11 @@ def test_pipelines_of_the_usual_models_are_stored_without_pickle(kind):
 
     rng = np.random.default_rng(1)
     X = pd.DataFrame({"a": rng.normal(size=80), "b": rng.choice(["x", "y"], 80)})
-    last = {"logistic": LogisticRegression(), "trees": HistGradientBoostingClassifier(max_iter=3), "lightgbm": lightgbm.LGBMClassifier(n_estimators=3, verbose=-1)}
+    last = {
+        "logistic": LogisticRegression(),
+        "trees": HistGradientBoostingClassifier(max_iter=3),
+        "lightgbm": lightgbm.LGBMClassifier(n_estimators=3, verbose=-1),
+    }
     columns = make_column_transformer((StandardScaler(), ["a"]), (OneHotEncoder(sparse_output=False), ["b"])).set_output(transform="pandas")
     model = make_pipeline(columns, last[kind]).fit(X, X.a > 0)
     registry = Registry(MemoryLedger())
@@ -96,6 +100,7 @@ def test_promotion_and_rollback_walk_the_line_of_champions():
         registry.roll_back("churn", "further")
 
 
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.one_of(st.integers(1, 4), st.just("back")), max_size=12))
 def test_the_champion_is_that_of_a_stack(moves):
     registry = Registry(MemoryLedger())

@@ -16,6 +16,7 @@ from staytuned.automl.columns import Table, as_kind, table_from_json, target_of
 from staytuned.errors import BlobMissing, NotFoundError, TableError, UsageError
 from staytuned.monitor.log import Span, labelled_rows
 from staytuned.monitor.performance import Prediction, losses
+from staytuned.monitor.profile import TableProfile, profile
 from staytuned.monitor.watch import Reference, reference_of
 from staytuned.protocols import Ledger
 from staytuned.registry import Lineage, Registry, Version
@@ -135,7 +136,7 @@ def make_challenger(
     digest = hashlib.sha256(frame_to_bytes(X.assign(**{champion.table.target: y}))).hexdigest()
     lineage = Lineage(digest, len(X), study, config_to_json(config), scores, parent=champion.version.number)
     held = inputs_of(labelled_rows(registry.ledger, name, attempt.held_from, attempt.stop, attempt.leave_out).X, champion.table)
-    reference = _new_reference(champion, model, X, held).to_json()
+    reference = _new_reference(champion, model, X, held, training.X).to_json()
     changes = {"reference": reference, "trained_upto": attempt.held_from, "attempt": attempt.number, "window": window}
     what = "newly tuned hyperparameters" if attempt.action == "retune" else "the same hyperparameters"
     return registry.register(name, model, lineage=lineage, manifest={**manifest, **changes}, reason=f"{what}, trained on {window}")
@@ -296,15 +297,36 @@ def _old_best(ledger: Ledger, champion: Version, config: Config, count: int) -> 
     return [config, *(other for other in others if other != config)][: count + 1]
 
 
-def _new_reference(champion: Keeper, model: Any, X: pd.DataFrame, held: pd.DataFrame) -> Reference:
+def _new_reference(champion: Keeper, model: Any, X: pd.DataFrame, held: pd.DataFrame, past: pd.DataFrame) -> Reference:
     """The inputs of the new training window, the new model's predictions of rows it has not learned from, and the first model's promise.
 
     The promise is never made anew: a model that learned from a mixture is still bad, and a monitor that took this for the
     new normal would go quiet.
+
+    Args:
+        X: the training window. held: the rows held back. past: all rows the window was chosen from.
     """
     old = champion.reference
-    said = predicted(model, held, champion.table)
-    return replace(reference_of(X, None, said, task=old.task, metric=old.metric, score=old.score), promise=old.promise, classes=old.classes)
+    reference = reference_of(X, None, predicted(model, held, champion.table), task=old.task, metric=old.metric, score=old.score)
+    features = _widened(_widened(_widened(reference.features, old.features), profile(past)), profile(held))
+    return replace(reference, features=features, promise=old.promise, classes=old.classes)
+
+
+def _widened(window: TableProfile, seen: TableProfile) -> TableProfile:
+    """The profile of a window whose numeric ranges take in whatever was seen before: a value is no incident for being rare of late.
+
+    The new ends hold no rows, so that the distribution, and every test of drift, stays that of the window.
+    """
+    ranges = {column.name: (column.low, column.high) for column in seen.columns if column.points}
+    columns = []
+    for column in window.columns:
+        low, high = ranges.get(column.name, (column.low, column.high))
+        if column.points and low < column.low:
+            column = replace(column, points=(low, *column.points), below=(0, *column.below))
+        if column.points and high > column.high:
+            column = replace(column, points=(*column.points, high), below=(*column.below, column.present))
+        columns.append(column)
+    return replace(window, columns=tuple(columns))
 
 
 _LEAST_WINDOW = 30

@@ -19,13 +19,12 @@ from typing import Annotated, Any, NoReturn
 import pandas as pd
 import typer
 import yaml
-from rich.console import Console
 
 from staytuned import __version__
 from staytuned.automl.automl import AutoML
 from staytuned.automl.read import read_table
 from staytuned.automl.zoo import QUALITIES
-from staytuned.console import Listener, show_leaderboard, show_table
+from staytuned.console import Listener, open_console, show_leaderboard, show_table
 from staytuned.errors import LedgerFull, NotFoundError, StayTunedError, UsageError
 from staytuned.registry import Registry
 from staytuned.samplers.named import METHODS
@@ -122,7 +121,7 @@ def tune(
     json_: JsonOption = False,
 ) -> None:
     """Tune a model on a table: read, split, baseline, search, choose, test once, report, keep."""
-    console = Console(stderr=json_, highlight=False)
+    console = open_console(stderr=json_)
     frame = read_table(table)
     name = name or _name_of(table)
     store = open_ledger(ledger)
@@ -231,7 +230,7 @@ def models(ledger: LedgerOption = "staytuned.db", json_: JsonOption = False) -> 
         ]
         for r in rows
     ]
-    show_table(Console(highlight=False), ["model", "version", "", "made", "rows", "metric", "scores", "table", "why"], cells)
+    show_table(open_console(), ["model", "version", "", "made", "rows", "metric", "scores", "table", "why"], cells)
 
 
 @app.command()
@@ -264,7 +263,7 @@ def watch(
     if json_:
         typer.echo(json.dumps(health.to_json()))
     else:
-        console = Console(highlight=False)
+        console = open_console()
         console.print(f"{health.verdict.upper()}: {health.sentence}", style="green" if health.verdict == "healthy" else "yellow", markup=False, soft_wrap=True)
         show_table(console, ["part", "what", "level", "finding"], [[f.part, f.subject, f.level, f.message] for f in health.findings])
         if health.scores:
@@ -294,8 +293,8 @@ def tend(name: NameArgument, ledger: LedgerOption = "staytuned.db", json_: JsonO
         )
         return
     for step in tended.steps:
-        typer.echo(f"  {step}")
-    typer.echo(f"{tended.sentence}\nversion {tended.champion} is in service")
+        typer.echo(str(step))
+    typer.echo(f"version {tended.champion} is in service")
 
 
 @app.command()
@@ -305,7 +304,7 @@ def history(name: NameArgument, ledger: LedgerOption = "staytuned.db", json_: Js
     if json_:
         typer.echo(json.dumps([{"at": e.at, "kind": e.kind, "sentence": e.sentence} for e in events]))
         return
-    show_table(Console(highlight=False), ["when", "what", ""], [[_when(e.at), e.kind, e.sentence] for e in events])
+    show_table(open_console(), ["when", "what", ""], [[_when(e.at), e.kind, e.sentence] for e in events])
 
 
 @app.command()

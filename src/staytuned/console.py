@@ -17,7 +17,14 @@ from rich.text import Text
 from staytuned.automl.recipe import Moved, Said
 from staytuned.insight.leaderboard import Leaderboard
 
+_FILE_WIDTH = 160  # characters, where the output is no terminal
 _QUIET_SECONDS = 5.0  # between two plain progress lines without news
+
+
+def open_console(*, stderr: bool = False) -> Console:
+    """A console; as wide as it takes where nobody looks through a window."""
+    console = Console(stderr=stderr, highlight=False)
+    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=_FILE_WIDTH)
 
 
 class Listener:

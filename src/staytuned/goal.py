@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -28,6 +29,10 @@ class Goal:
 
     metric: str = "loss"
     direction: Direction = "min"
+
+    def __post_init__(self) -> None:
+        if self.direction not in ("min", "max"):
+            raise UsageError(f"direction={self.direction!r} must be 'min' or 'max'")
 
     @classmethod
     def parse(cls, text: str | Goal) -> Goal:
@@ -81,7 +86,11 @@ class Budget:
     seconds: float | None = None
 
     def __post_init__(self) -> None:
-        if self.trials is not None and (self.trials < 1 or int(self.trials) != self.trials):
+        if self.trials is not None and not (_is_real(self.trials) and self.trials >= 1 and self.trials % 1 == 0):
             raise UsageError(f"trials={self.trials!r} must be a whole number of at least 1")
-        if self.seconds is not None and not self.seconds > 0:
-            raise UsageError(f"a time budget of {self.seconds!r} seconds must be positive")
+        if self.seconds is not None and not (_is_real(self.seconds) and self.seconds > 0):
+            raise UsageError(f"a time budget of {self.seconds!r} seconds must be a positive number")
+
+
+def _is_real(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)

@@ -73,8 +73,10 @@ class OpenTrial:
 
         Raises:
             UsageError: the name already holds a value outside this dimension.
+            SpaceError: a choice that the ledger cannot hold.
         """
         if name not in self.config:
+            dimension.to_json()  # what cannot be written down is refused here, where the objective can be told, and not when the trial is recorded
             wish = self.proposal.get(name)
             draw = dimension.from_unit(float(generator(self.seed, "suggest", name).random()))
             self.config[name] = wish if name in self.proposal and dimension.contains(wish) else draw
@@ -107,7 +109,7 @@ class OpenTrial:
         """The measurement with what this trial reported; a stopped trial gets the score it would most likely have reached."""
         readings = measurement.readings or tuple(self.readings)
         scores = dict(measurement.scores)
-        if measurement.status is Status.PRUNED and readings:
+        if measurement.status is Status.PRUNED and any(math.isfinite(r.scores.get(self.goal.metric, math.nan)) for r in readings):
             estimate = self.scheduler.estimate(self.peers, self._so_far(readings))
             scores |= {self.goal.metric: estimate} if math.isfinite(estimate) else {}
         return replace(measurement, scores=scores, readings=readings, config=self.config if self.suggested else None)

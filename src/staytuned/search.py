@@ -290,9 +290,6 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
             routed = process_routing(self, "fit", **params)
             return dict(routed.estimator.fit), dict(routed.splitter.split), dict(routed.scorer.score)
         fit_params = {name: value for name, value in params.items() if name != "groups"}
-        for name, value in params.items():
-            if hasattr(value, "__len__") and not isinstance(value, str) and name in ("groups", "sample_weight"):
-                indexable(value)
         weight = fit_params.get("sample_weight")
         score_params = {"sample_weight": weight} if weight is not None and scoring.weighted() else {}
         return fit_params, {"groups": params.get("groups")}, score_params
@@ -422,7 +419,7 @@ def _check_names(branches: Branches, estimator: Any) -> None:
     for part in branches.parts:
         for name in part:
             if name not in known and not any(name.startswith(f"{other}__") for other in part):
-                near = get_close_matches(name, known, n=1, cutoff=0.5)
+                near = [n for n in known if n.lower() == name.lower()] or get_close_matches(name, known, n=1, cutoff=0.5)
                 hint = f"did you mean {near[0]!r}? " if near else ""
                 raise UsageError(f"{name!r} is not a parameter of {type(estimator).__name__}; {hint}It has {', '.join(sorted(known))}")
 

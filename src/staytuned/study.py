@@ -9,7 +9,8 @@ import time as clock
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -29,7 +30,7 @@ from staytuned.space.dims import Dimension, Value
 from staytuned.space.door import SpaceLike, as_space
 from staytuned.space.space import Config, Space
 from staytuned.store.open import open_ledger
-from staytuned.trial import Measurement, Status, Trial, measurement_from_json, measurement_to_json, trial_from_json, trial_to_json
+from staytuned.trial import Cost, Measurement, Status, Trial, measurement_from_json, measurement_to_json, trial_from_json, trial_to_json
 
 Objective: TypeAlias = Callable[[OpenTrial], Any]
 OnTrial: TypeAlias = Callable[[Trial], None]
@@ -83,7 +84,7 @@ class Study:
         self._mine: set[int] = set()  # running, and claimed by this object
         self._read_to = 0
         self._made: tuple[Space, Sampler] | None = None
-        self._owner = f"{socket.gethostname()}:{os.getpid()}:{fresh_seed():x}"
+        self._owner = f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.2f}:{fresh_seed():x}"
         if isinstance(sampler, str):
             named(sampler, Space({}), self.goal, 0)  # a misspelt method is said now, not at the first ask
         self.seed = self._found(seed)
@@ -114,7 +115,7 @@ class Study:
         best = self.goal.best(self._trials)
         if best is None:
             failed = [t for t in self._trials if t.status.failed]
-            why = f"; the last failure: {failed[-1].cure}" if failed else ""
+            why = f"; the last failure: {failed[-1].cure}" if failed else f"; {self.why_ended}" if self.why_ended else ""
             raise NotFoundError(f"no trial of study {self.name!r} has finished with a score{why}")
         return best
 
@@ -130,6 +131,7 @@ class Study:
         if self._space is not None and (problem := self._space.problem(config)):
             raise SpaceError(f"cannot enqueue: {problem}")
         self.ledger.append([Fact(self._stream, "enqueued", {"config": config_to_json(config, self._space), "origin": origin})])
+        self.refresh()
 
     def ask(self) -> OpenTrial:
         """The next trial: one that a dead worker left or that was given back, else the next of the queue, else what the sampler proposes.
@@ -140,15 +142,17 @@ class Study:
         while True:
             self.refresh()
             for trial in self._trials:
-                if trial.status is Status.RUNNING and trial.number not in self._mine and self._holds(trial.number):
+                if trial.status is Status.RUNNING and trial.number not in self._mine and self._took_over(trial.number):
                     return self._opened(trial)
             number = len(self._trials)
             queued, config, origin = self._proposal()
+            trial = Trial(number, config, origin, integer(self.seed, "trial", number), started=clock.time())
+            fact = Fact(self._stream, "asked", trial_to_json(trial, self._space) | {"queued": queued}, key=f"asked/{number}")
             if not self._holds(number):
                 clock.sleep(0.001)  # another worker is about to write this very trial
                 continue
-            trial = Trial(number, config, origin, integer(self.seed, "trial", number), started=clock.time())
-            self.ledger.append([Fact(self._stream, "asked", trial_to_json(trial, self._space) | {"queued": queued}, key=f"asked/{number}")])
+            with self._given_back_on_error(number):
+                self.ledger.append([fact])
 
     def tell(self, trial: OpenTrial | Trial | int, result: float | Mapping[str, float] | Status | str | Measurement) -> Trial:
         """Record what came back. Telling a trial twice changes nothing: the first word counts.
@@ -163,7 +167,7 @@ class Study:
         measurement = _as_measurement(result, self.goal.metric)
         if isinstance(trial, OpenTrial):
             return self._record(trial.number, trial.closed(measurement), trial.suggested)
-        return self._record(trial if isinstance(trial, int) else trial.number, measurement, {})
+        return self._record(trial.number if isinstance(trial, Trial) else int(trial), measurement, {})
 
     def optimize(
         self,
@@ -203,6 +207,10 @@ class Study:
         executor = executor if executor is not None else executor_for(n_jobs, timeout=trial_timeout, memory=memory)
         try:
             self._loop(_Run(objective, self.goal.metric), budget.trials, deadline, executor, on_trial)
+        except BaseException:
+            if ours and hasattr(executor, "kill"):
+                executor.kill()  # nobody waits for trials whose results nobody will read
+            raise
         finally:
             if ours:
                 executor.shutdown(wait=True, cancel_futures=True)
@@ -221,7 +229,7 @@ class Study:
         for trial in self._trials:
             row: dict[str, Any] = {"number": trial.number, "status": str(trial.status), **trial.scores, "seconds": trial.cost.seconds, "origin": trial.origin}
             rows.append(row | {f"config.{name}": value for name, value in trial.config.items()} | {"cure": trial.cure})
-        return pd.DataFrame(rows)
+        return pd.DataFrame(rows, columns=None if rows else ["number", "status", self.goal.metric, "seconds", "origin", "cure"])
 
     # the loop
 
@@ -258,7 +266,8 @@ class Study:
             return 0
         within = getattr(executor, "submit_within", None)
         if within is not None and deadline < math.inf:
-            future = within(max(deadline - clock.monotonic(), 0.001), run, trial)
+            limit = getattr(executor, "timeout", None) or math.inf
+            future = within(min(limit, max(deadline - clock.monotonic(), 0.001)), run, trial)
         else:
             future = executor.submit(run, trial)
         flying[future] = trial
@@ -325,6 +334,24 @@ class Study:
         self.refresh()
         return self._trials[number]
 
+    def _took_over(self, number: int) -> bool:
+        """Whether a trial that looked abandoned is now ours to run."""
+        if not self._holds(number):
+            return False
+        self.refresh()  # it may have been told, and thereby let go, since we last looked
+        if self._trials[number].status is Status.RUNNING:
+            return True
+        self.ledger.claim(self._lease(number), self._owner, 0)
+        return False
+
+    @contextmanager
+    def _given_back_on_error(self, number: int) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.ledger.claim(self._lease(number), self._owner, 0)
+            raise
+
     def _holds(self, number: int) -> bool:
         """Whether this object now holds the trial: nobody else did, or who did is dead."""
         holder = self.ledger.claim(self._lease(number), self._owner, _LEASE)
@@ -349,7 +376,7 @@ class Study:
                 space = space_to_json(self._space)
             except SpaceError:
                 space = {"opaque": True}  # it holds objects: whoever continues the study passes the space again
-        seed = fresh_seed() if seed is None else int(seed)
+        seed = fresh_seed() if seed is None else _checked_seed(seed)
         if self.ledger.append([Fact(self._stream, "founded", {"goal": str(self.goal), "space": space, "seed": seed}, key="founded")])[0]:
             return seed
         stored = self.ledger.read(self._stream, kind="founded")[0].body
@@ -435,16 +462,33 @@ class _Run:
 
 
 def _as_measurement(result: Any, metric: str) -> Measurement:
-    if isinstance(result, Measurement):
-        return result
+    if isinstance(result, Measurement) and result.status is Status.RUNNING:
+        raise UsageError("a Measurement with status 'running' ends no trial; tell one that is over")
     if isinstance(result, str):
-        if result not in set(Status) - {Status.RUNNING}:
-            raise UsageError(f"{result!r} is not a status; use one of {', '.join(s for s in Status if s is not Status.RUNNING)}")
+        endings = [status for status in Status if status not in (Status.RUNNING, Status.DONE)]
+        if result not in endings:
+            raise UsageError(f"{result!r} is neither a score nor the status of a trial that gave none; those are {', '.join(endings)}")
         return Measurement(status=Status(result), cure=f"told as {result}")
-    return measured(lambda: result, metric)
+    cost = result.cost if isinstance(result, Measurement) else Cost()  # what it took to measure is known to who tells, if to anybody
+    return replace(measured(lambda: result, metric), cost=cost)
+
+
+def _checked_seed(seed: Any) -> int:
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or int(seed) < 0:
+        raise UsageError(f"seed={seed!r} must be a whole number of at least 0, or None for a fresh one")
+    return int(seed)
 
 
 def _is_dead(owner: str) -> bool:
     """Whether a claim's owner was a process of this machine that is gone; another machine's is never known to be."""
-    host, pid, _ = owner.rsplit(":", 2)
-    return host == socket.gethostname() and not psutil.pid_exists(int(pid))
+    host, pid, born, _ = owner.rsplit(":", 3)
+    if host != socket.gethostname():
+        return False
+    try:
+        process = psutil.Process(int(pid))
+        # A number is given out again, in a restarted container to the very same program: only the birth tells.
+        return process.status() == psutil.STATUS_ZOMBIE or abs(process.create_time() - float(born)) > 2.0
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.Error:
+        return False

@@ -91,7 +91,7 @@ def test_lets_go_on_what_is_ahead_or_level() -> None:
         (PAST, [0.1]),  # one fold
         (PAST, [0.1] * 5),  # nothing left to save
         (PAST, [float("nan"), 0.1, 0.1]),  # a fold without a score
-        ([trial(0, [0.8, 0.7]), *PAST[1:]], [0.1, 0.1]),  # the incumbent was measured on other folds
+        ([trial(0, [0.9, 0.9]), *PAST[1:]], [0.1, 0.1]),  # the incumbent was measured on other folds
     ],
 )
 def test_goes_on_where_it_cannot_judge(history: list[Trial], scores: list[float]) -> None:

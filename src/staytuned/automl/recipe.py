@@ -256,7 +256,7 @@ def baseline_of(study: Study) -> Trial | None:
     return study.goal.best(t for t in study.trials if t.origin == "default")
 
 
-def silent(event: Said | Moved) -> None:  # noqa: ARG001 - it hears everything and says nothing
+def silent(event: Said | Moved) -> None:
     """The listener of a run that nobody watches."""
 
 

@@ -78,7 +78,7 @@ def _costs(result: Result) -> CostTable:
 
 def _pictures(result: Result) -> Iterator[Picture]:
     study, metric = result.tuned.study, result.metric
-    yield _picture("Scores", "On the test part, which nothing had touched: points with 95 % intervals.", plots.plot_scores(_score_rows(result), metric.name))
+    yield _picture("Scores", "On the test part, which nothing had touched, with 95 % intervals.", plots.plot_scores(_score_rows(result), metric.name))
     yield _picture("Progress", "Every trial's validation score, and the best so far.", plots.plot_progress(progress(study.trials, study.goal)))
     matter = importance(study.trials, study.goal, study.space)
     if matter.rows:
@@ -128,8 +128,9 @@ def _roc_curves(result: Result) -> dict[str, plots.RocCurve]:
 
 
 def _score_rows(result: Result) -> list[plots.ScoreBar]:
-    intervals = [("no model", result.test.dummy), ("best default", result.test.baseline), ("tuned", result.test.tuned)]
-    return [plots.ScoreBar(name, i.point, i.low, i.high) for name, i in intervals if i is not None]
+    bars = [plots.ScoreBar("no model", result.test.dummy)]
+    named = (("best default", result.test.baseline), ("tuned", result.test.tuned))
+    return bars + [plots.ScoreBar(name, i.point, i.low, i.high) for name, i in named if i is not None]
 
 
 def _text(values: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time as clock
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from staytuned.automl.split import Split
 from staytuned.evaluate.cv import CrossValidation
 from staytuned.insight.fit import FitVerdict, fit_gap
 from staytuned.monitor.performance import Prediction
-from staytuned.stats.compare import Interval, bootstrap, paired_bootstrap
+from staytuned.stats.compare import Interval, bootstrap, compared
 from staytuned.trial import Trial
 
 _SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)  # of the training rows, for the learning curve
@@ -29,14 +29,15 @@ class TestScores:
     """Scores on the part nothing had touched, looked at once.
 
     Args:
-        dummy, baseline, tuned: with 95 % bootstrap intervals over rows.
+        dummy: of a model that looks at no column.
+        baseline, tuned: with 95 % bootstrap intervals over rows.
         gain: tuned minus baseline, turned so that positive is better, with its interval over the same resampled rows.
         sentence: what the comparison says.
     """
 
     __test__ = False  # not a test class, whatever pytest makes of its name
 
-    dummy: Interval
+    dummy: float
     baseline: Interval | None
     tuned: Interval
     gain: Interval | None
@@ -110,19 +111,14 @@ def test_once(tuned: Tuned, X: Any, y: Any, split: Split, table: Table, *, seed:
     if tuned.baseline is not None:
         same = tuned.baseline.config == tuned.config
         baseline = prediction if same else predict(fit_config(tuned.baseline.config, X_train, y_train, table, seed=tuned.baseline.seed), X_test, table.task)
-    rounds = 1000 if len(y_test) <= 3000 else 300
-
-    def interval(of: Prediction) -> Interval:
-        return bootstrap(_scoring(metric, of), y_test, _numbers(of), rng=generator(seed, "test"), rounds=rounds)
-
-    gain = None
-    if baseline is not None:
-        sign = 1.0 if metric.direction == "max" else -1.0
-        turned = _scoring(metric, prediction)
-        gain = paired_bootstrap(lambda y, p: sign * turned(y, p), y_test, _numbers(prediction), _numbers(baseline), rng=generator(seed, "test"), rounds=rounds)
-    scores = TestScores(interval(blind), interval(baseline) if baseline is not None else None, interval(prediction), gain, "")
-    scores = TestScores(scores.dummy, scores.baseline, scores.tuned, gain, _verdict(scores, metric, tuned))
-    return scores, prediction, baseline
+    dummy_point = _scoring(metric, blind)(y_test, _numbers(blind))
+    rounds = 500 if len(y_test) <= 3000 else 200
+    rng, own = generator(seed, "test"), _numbers(prediction)
+    both = None if baseline is None else compared(_scoring(metric, prediction), y_test, own, _numbers(baseline), rng=rng, rounds=rounds)
+    of_tuned = both.a if both else bootstrap(_scoring(metric, prediction), y_test, own, rng=rng, rounds=rounds)
+    gain = None if both is None else both.difference if metric.direction == "max" else _mirrored(both.difference)
+    scores = TestScores(dummy_point, both.b if both else None, of_tuned, gain, "")
+    return replace(scores, sentence=_verdict(scores, metric, tuned)), prediction, baseline
 
 
 def fit_verdict(tuned: Tuned, dummy_score: float, test: TestScores) -> FitVerdict:
@@ -157,6 +153,10 @@ def learning_curve(tuned: Tuned, X: Any, y: Any, table: Table, *, seconds: float
 def _numbers(prediction: Prediction) -> npt.NDArray[np.float64]:
     """(n,) predicted values, or (n, n_classes) probabilities: one array that can be resampled by rows."""
     return np.asarray(prediction.labels if prediction.probabilities is None else prediction.probabilities, dtype=float)
+
+
+def _mirrored(interval: Interval) -> Interval:
+    return Interval(-interval.high, -interval.point, -interval.low, interval.level)
 
 
 def _scoring(metric: Metric, prediction: Prediction) -> Any:

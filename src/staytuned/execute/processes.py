@@ -52,8 +52,8 @@ class ProcessExecutor(Executor):
             raise UsageError(f"workers={workers!r} and threads_per_worker={threads_per_worker!r} must both be at least 1")
         _check_limit("timeout", timeout, "seconds")
         _check_limit("memory", memory, "bytes")
-        self._timeout = timeout
-        self._workers = workers
+        self.timeout = timeout
+        self.workers = workers
         self._pool = _Pool(threads_per_worker, memory)
         self._tokens = count()
         self._shelf: dict[int, Packed] = {}
@@ -67,7 +67,7 @@ class ProcessExecutor(Executor):
         Raises:
             RuntimeError: after ``shutdown`` or ``kill``.
         """
-        return self._enqueue(self._timeout, fn, args, kwargs)
+        return self._enqueue(self.timeout, fn, args, kwargs)
 
     def submit_within(self, seconds: float | None, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """As ``submit``, with this time limit in place of the executor's own; None for no limit.
@@ -103,7 +103,7 @@ class ProcessExecutor(Executor):
             future.set_running_or_notify_cancel()
             future.set_exception(_unsendable(fn, problem))
         else:
-            self._pool.add(task, self._workers)
+            self._pool.add(task, self.workers)
         return future
 
     def _packed(self, fn: Callable[..., Any]) -> Packed:

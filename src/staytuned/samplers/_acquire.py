@@ -82,8 +82,7 @@ def _screen(evidence: Evidence, model: Posterior, rng: np.random.Generator) -> A
     order = np.argsort(model.predict(features(model.plan, observed))[0], kind="stable")[:_NEAR]
     parents = np.repeat(observed[order], _AROUND, axis=0)
     step = np.exp(rng.uniform(math.log(0.003), math.log(0.3), (len(parents), 1)))
-    rows = np.vstack([everywhere, mutated(cube, parents, step, rng)])
-    return rows[cube.feasible(rows)]
+    return np.vstack([everywhere, mutated(cube, parents, step, rng)])
 
 
 _lattices: dict[int, Array] = {}
@@ -97,13 +96,15 @@ def _lattice(d: int) -> Array:
 
 
 def _best_of(rows: Array, values: Array, count: int, evidence: Evidence) -> tuple[Array, Array]:
-    """The best rows, no two of them the same, none of them tried."""
-    order = np.argsort(-values, kind="stable")[: 12 * count]
+    """The best rows that may be proposed, no two of them the same. Constraints are slow to check, so from the best down and no further than needed."""
+    order = np.argsort(-values, kind="stable")
     order = order[_apart(rows[order], evidence.pending)]
     chosen: list[int] = []
     seen = set(evidence.taken)
     for index, key in zip(order, evidence.cube.keys(rows[order]), strict=True):
-        if key not in seen and len(chosen) < count:
+        if len(chosen) == count:
+            break
+        if key not in seen and evidence.cube.feasible(rows[index : index + 1])[0]:
             seen.add(key)
             chosen.append(int(index))
     return rows[chosen], values[chosen]
@@ -115,11 +116,14 @@ def _climbed(evidence: Evidence, model: Posterior, best: float, rows: Array, val
     at = np.arange(len(rows))
     for _ in range(_ROUNDS if len(rows) else 0):
         children = mutated(cube, np.repeat(rows, _CHILDREN, axis=0), step, rng)
-        scores = np.where(_open(evidence, children), _score(model, children, best), -np.inf).reshape(len(rows), _CHILDREN)
+        scores = _score(model, children, best)
+        better = scores > np.repeat(values, _CHILDREN)
+        better[better] = _open(evidence, children[better])
+        scores = np.where(better, scores, -np.inf).reshape(len(rows), _CHILDREN)
         winner = scores.argmax(axis=1)
-        better = scores[at, winner] > values
-        rows = np.where(better[:, None], children.reshape(len(rows), _CHILDREN, -1)[at, winner], rows)
-        values = np.where(better, scores[at, winner], values)
+        won = scores[at, winner] > values
+        rows = np.where(won[:, None], children.reshape(len(rows), _CHILDREN, -1)[at, winner], rows)
+        values = np.where(won, scores[at, winner], values)
         step *= _SHRINK
     return rows, values
 

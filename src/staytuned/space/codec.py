@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from staytuned.errors import SpaceError
-from staytuned.space.dims import Choice, Dimension, Float, Int, Law, Ordinal, index_of, is_plain
+from staytuned.space.dims import Choice, Dimension, Float, Int, Law, Ordinal, index_of, is_plain, unwrapped
 from staytuned.space.space import Config, Constraint, Space
 
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -83,7 +83,7 @@ def dimension_from_json(body: Mapping[str, Any], name: str = "dimension") -> Dim
     options = dict(body)
     kind = options.pop("type", None)
     makers: dict[Any, Callable[..., Dimension]] = {"float": Float, "int": Int, "choice": Choice, "ordinal": Ordinal, "law": _law}
-    if kind not in makers:
+    if not isinstance(kind, str) or kind not in makers:
         raise SpaceError(f"{name}: the type {kind!r} is not one of {', '.join(makers)}")
     try:
         return makers[kind](**options)
@@ -92,12 +92,14 @@ def dimension_from_json(body: Mapping[str, Any], name: str = "dimension") -> Dim
 
 
 def _law(name: str, args: Sequence[float] = (), kwds: Mapping[str, float] | None = None, when: Any = None) -> Law:
-    stats = importlib.import_module("scipy.stats")
-    return Law(getattr(stats, name)(*args, **(kwds or {})), when=when)
+    known = getattr(importlib.import_module("scipy.stats"), str(name), None)
+    if not (hasattr(known, "ppf") and callable(known)):
+        raise SpaceError(f"scipy.stats has no distribution {name!r}; name one of its own, such as 'norm' or 'gamma'")
+    return Law(known(*args, **(kwds or {})), when=when)
 
 
 def _value_to_json(name: str, value: Any, space: Space | None) -> Any:
-    value = value.item() if hasattr(value, "item") and getattr(value, "shape", None) == () else value
+    value = unwrapped(value)
     if is_plain(value):
         return value
     dimension = space.dimensions.get(name) if space else None
@@ -117,14 +119,17 @@ def _value_from_json(name: str, value: Any, space: Space | None) -> Any:
 
 def _address(function: Constraint) -> str:
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "<lambda>")
-    if module in (None, "__main__") or "<" in name:
+    if module in (None, "__main__") or "<" in name or _imported(f"{module}:{name}") != function:
         raise SpaceError(f"the constraint {function!r} cannot be written as JSON; use an expression such as 'a <= b', or a function of an importable module")
     return f"{module}:{name}"
 
 
 def _imported(address: str) -> Constraint:
-    module, _, name = address.partition(":")
-    found: Any = importlib.import_module(module)
-    for part in name.split("."):
-        found = getattr(found, part)
+    module, _, name = str(address).partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as problem:
+        raise SpaceError(f"the constraint {address!r} cannot be found ({problem}); make it importable here, or pass the space in Python") from problem
     return found  # type: ignore[no-any-return]

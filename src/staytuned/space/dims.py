@@ -50,6 +50,8 @@ class Float:
         object.__setattr__(self, "high", _finite(self.high, "high", self))
         if self.low > self.high:
             raise SpaceError(f"low={self.low} is above high={self.high} in {self}; swap them")
+        if not math.isfinite(self.high - self.low):
+            raise SpaceError(f"the range from low={self.low} to high={self.high} is too wide for a computer's numbers; narrow it")
         if self.log and self.low <= 0:
             raise SpaceError(f"low={self.low} in {self}: a log scale needs a positive low")
         if self.step is not None:
@@ -82,7 +84,7 @@ class Float:
         if self.step is not None:
             return float(round((value - self.low) / self.step) + 0.5) / (self.size or 1)
         if self.log:
-            return _clip(math.log(value / self.low) / math.log(self.high / self.low))
+            return _clip((math.log(value) - math.log(self.low)) / self._log_range())
         return _clip((value - self.low) / (self.high - self.low))
 
     def from_unit(self, unit: float) -> float:
@@ -90,17 +92,20 @@ class Float:
             return self.low
         if self.step is not None:
             return self._tidy(self.low + _cell(unit, self.size or 1) * self.step)
-        reach = math.exp(unit * math.log(self.high / self.low)) if self.log else 0.0
-        value = self.low * reach if self.log else self.low + unit * (self.high - self.low)
+        value = math.exp(math.log(self.low) + unit * self._log_range()) if self.log else self.low + unit * (self.high - self.low)
         return min(max(self._tidy(value), self.low), self.high)
 
     def to_json(self) -> dict[str, Any]:
         body: dict[str, Any] = {"type": "float", "low": self.low, "high": self.high}
         return _with_options(body, self.when, log=self.log, step=self.step)
 
-    @staticmethod
-    def _tidy(value: float) -> float:
-        return float(f"{value:.12g}")
+    def _log_range(self) -> float:
+        return math.log(self.high) - math.log(self.low)
+
+    def _tidy(self, value: float) -> float:
+        tidy = float(f"{value:.12g}")
+        # In a narrow range far from zero, twelve digits would leave only a few values.
+        return tidy if abs(tidy - value) <= 1e-9 * (self.high - self.low) else value
 
 
 @dataclass(frozen=True)
@@ -126,7 +131,7 @@ class Int:
     def __post_init__(self) -> None:
         for name in ("low", "high", "step"):
             value = getattr(self, name)
-            if not _is_number(value) or int(value) != value:
+            if not _is_number(value) or not math.isfinite(value) or int(value) != value:
                 raise SpaceError(f"{name}={value!r} in an Int must be a whole number; for real numbers use Float")
             object.__setattr__(self, name, int(value))
         if self.low > self.high:
@@ -150,13 +155,15 @@ class Int:
         return bool(self.low <= value <= self.high and (int(value) - self.low) % self.step == 0)
 
     def to_unit(self, value: Value) -> float:
+        if self.size == 1:
+            return 0.5
         if self.log:
             low, high = self._log_bounds()
             return _clip((math.log(value) - low) / (high - low))
         return ((int(value) - self.low) // self.step + 0.5) / self.size
 
     def from_unit(self, unit: float) -> int:
-        if self.log:
+        if self.log and self.size > 1:
             low, high = self._log_bounds()
             return min(max(round(math.exp(low + unit * (high - low))), self.low), self.high)
         return self.low + _cell(unit, self.size) * self.step
@@ -259,6 +266,8 @@ class Law:
     def __post_init__(self) -> None:
         if not (hasattr(self.law, "cdf") and hasattr(self.law, "ppf")):
             raise SpaceError(f"{self.law!r} has no cdf and ppf; pass a frozen scipy distribution such as scipy.stats.norm(0, 1)")
+        if (problem := _no_median(self.law)) is not None:
+            raise SpaceError(f"{_law_text(self.law)} has no finite median ({problem}); check its parameters")
         object.__setattr__(self, "when", _conditions(self.when))
 
     @property
@@ -271,8 +280,20 @@ class Law:
         """Whether the distribution has a mass function instead of a density."""
         return hasattr(self.law, "dist") and hasattr(self.law.dist, "pmf")
 
+    def __eq__(self, other: object) -> bool:
+        # scipy compares frozen distributions by identity; what was read back from JSON is the same law.
+        if not isinstance(other, Law) or self.when != other.when:
+            return False
+        return self.law is other.law or (self._parts() is not None and self._parts() == other._parts())
+
+    def __hash__(self) -> int:
+        return hash(self._parts() or id(self.law))
+
+    def __repr__(self) -> str:
+        return f"Law({_law_text(self.law)}, when={self.when})"
+
     def contains(self, value: Value) -> bool:
-        if not _is_number(value) or not math.isfinite(value):
+        if not _is_number(value) or not math.isfinite(value) or (self.discrete and int(value) != value):
             return False
         low, high = self._value(1e-9), self._value(1 - 1e-9)
         return bool(low <= value <= high)
@@ -286,11 +307,21 @@ class Law:
         return self._value(min(max(unit, 1e-6), 1 - 1e-6))
 
     def to_json(self) -> dict[str, Any]:
-        dist, args, kwds = (getattr(self.law, part, None) for part in ("dist", "args", "kwds"))
-        if dist is None:
-            raise SpaceError(f"{self.law!r} is not a scipy.stats distribution, so it cannot be written as JSON")
-        body = {"type": "law", "name": dist.name, "args": [float(a) for a in args or ()], "kwds": {k: float(v) for k, v in (kwds or {}).items()}}
-        return _with_options(body, self.when)
+        parts = self._parts()
+        if parts is None:
+            raise SpaceError(f"{_law_text(self.law)} is not a frozen distribution that scipy.stats knows by name, so it cannot be written as JSON")
+        name, args, kwds = parts
+        return _with_options({"type": "law", "name": name, "args": list(args), "kwds": dict(kwds)}, self.when)
+
+    def _parts(self) -> tuple[str, tuple[float, ...], tuple[tuple[str, float], ...]] | None:
+        """Name, arguments and keywords, which make the same law again; None where scipy does not know it by its name."""
+        dist = getattr(self.law, "dist", None)
+        if dist is None or not type(dist).__module__.startswith("scipy.stats.") or type(dist).__name__ != f"{dist.name}_gen":
+            return None
+        args, kwds = getattr(self.law, "args", ()), getattr(self.law, "kwds", {})
+        if not all(_is_number(value) for value in (*args, *kwds.values())):
+            return None
+        return dist.name, tuple(float(a) for a in args), tuple(sorted((k, float(v)) for k, v in kwds.items()))
 
     def _value(self, quantile: float) -> Value:
         value = float(self.law.ppf(quantile))
@@ -309,13 +340,18 @@ def index_of(choices: Sequence[Value], value: Value) -> int | None:
 
 
 def same_value(one: Value, other: Value) -> bool:
-    """Equal, and both or neither boolean; anything that cannot be compared is different."""
+    """Equal, and both or neither boolean; NaN equals NaN; anything that cannot be compared is different."""
     if isinstance(one, bool) != isinstance(other, bool):
         return False
     try:
-        return bool(one == other)
+        return bool(one == other) or (_is_nan(one) and _is_nan(other))
     except (TypeError, ValueError):
         return False
+
+
+def unwrapped(value: Any) -> Any:
+    """A numpy scalar as the Python value it holds."""
+    return value.item() if hasattr(value, "item") and getattr(value, "shape", None) == () else value
 
 
 def is_plain(value: Value) -> bool:
@@ -330,13 +366,17 @@ def _finite(value: Any, name: str, dimension: Float) -> float:
 
 
 def _is_number(value: Any) -> bool:
-    if isinstance(value, bool):
+    if isinstance(unwrapped(value), bool | str | bytes):
         return False
     try:
         float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False
-    return not isinstance(value, str)
+    return True
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
 
 
 def _conditions(when: Conditions | None) -> Conditions | None:
@@ -344,26 +384,58 @@ def _conditions(when: Conditions | None) -> Conditions | None:
         return None
     if not isinstance(when, Mapping):
         raise SpaceError(f"when={when!r} must be a dict from a parent's name to a list of its values, such as {{'kernel': ['rbf']}}")
-    return {parent: tuple(values) if isinstance(values, list | tuple | set) else (values,) for parent, values in when.items()} or None
+    listed = {parent: _listed(values) for parent, values in when.items()}
+    if empty := [parent for parent, values in listed.items() if not values]:
+        raise SpaceError(f"when={when!r} gives no value of {empty[0]!r}, so that the dimension would never exist; name at least one")
+    return listed or None
+
+
+def _listed(values: Any) -> tuple[Value, ...]:
+    """The values of a condition; a single one may stand without its list."""
+    if isinstance(values, set | frozenset):
+        values = sorted(values, key=repr)  # the order of a set changes from process to process
+    if isinstance(values, list | tuple | range) or getattr(values, "ndim", 0) == 1:
+        return tuple(unwrapped(value) for value in values)
+    return (unwrapped(values),)
+
+
+def _no_median(law: FrozenLaw) -> str | None:
+    try:
+        median = float(law.ppf(0.5))
+    except (TypeError, ValueError) as problem:
+        return str(problem)
+    return None if math.isfinite(median) else f"it is {median}"
+
+
+def _law_text(law: Any) -> str:
+    if not hasattr(law, "dist"):
+        return repr(law)
+    arguments = [*map(repr, getattr(law, "args", ())), *(f"{name}={value!r}" for name, value in getattr(law, "kwds", {}).items())]
+    return f"{law.dist.name}({', '.join(arguments)})"
 
 
 def _check_choices(dimension: Choice | Ordinal) -> None:
     kind = type(dimension).__name__
     if isinstance(dimension.choices, str | bytes) or not hasattr(dimension.choices, "__iter__"):
         raise SpaceError(f"{kind}({dimension.choices!r}) needs a list of choices")
-    choices = tuple(_unwrapped(c) for c in dimension.choices)
+    if isinstance(dimension.choices, set | frozenset):
+        raise SpaceError(f"{kind}({dimension.choices!r}) is a set, whose order changes from run to run; write a list")
+    choices = tuple(unwrapped(c) for c in dimension.choices)
     if not choices:
         raise SpaceError(f"{kind}([]) has no choices; give at least one")
-    for index, choice in enumerate(choices):
+    for index, choice in enumerate(() if _plainly_distinct(choices) else choices):
         if index_of(choices[:index], choice) is not None:
             raise SpaceError(f"{choice!r} stands twice in {kind}({list(choices)!r}); name each choice once")
     object.__setattr__(dimension, "choices", choices)
     object.__setattr__(dimension, "when", _conditions(dimension.when))
 
 
-def _unwrapped(value: Any) -> Any:
-    """A numpy scalar as the Python value it holds."""
-    return value.item() if hasattr(value, "item") and getattr(value, "shape", None) == () else value
+def _plainly_distinct(choices: Sequence[Value]) -> bool:
+    """Whether a hash table tells all apart, which is quick; False decides nothing."""
+    try:
+        return len({(isinstance(choice, bool), choice) for choice in choices if not _is_nan(choice)}) == len(choices)
+    except TypeError:
+        return False
 
 
 def _unit_of_choice(choices: Sequence[Value], value: Value) -> float:

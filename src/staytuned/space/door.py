@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from staytuned.errors import SpaceError
 from staytuned.space.codec import dimension_from_json, space_from_json
-from staytuned.space.dims import Choice, Dimension, Float, Int, Law, Ordinal
+from staytuned.space.dims import Choice, Dimension, Float, Int, Law, Ordinal, unwrapped
 from staytuned.space.space import Space
 
 SpaceLike: TypeAlias = Space | Mapping[str, Any]
@@ -48,7 +48,7 @@ def as_dimension(thing: Any, name: str = "dimension") -> Dimension:
     if hasattr(thing, "tolist") and not isinstance(thing, str):
         thing = thing.tolist()
     if isinstance(thing, Sequence | range) and not isinstance(thing, str | bytes):
-        return _from_list(list(thing))
+        return _from_list([unwrapped(value) for value in thing])
     raise SpaceError(f"{name}={thing!r} is not a dimension; use Float, Int, Choice, Ordinal, a list of values or a scipy distribution")
 
 

@@ -28,7 +28,8 @@ class Space:
             not exist in a config holds for it.
 
     Raises:
-        SpaceError: an unknown parent in ``when``, a cycle of conditions, or a constraint that is not a plain expression.
+        SpaceError: an unknown parent in ``when``, a cycle of conditions, or a constraint that is not a plain expression; later, a
+            constraint that raises instead of answering.
 
     >>> space = Space({"kernel": Choice(["linear", "rbf"]), "gamma": Float(1e-3, 1, log=True, when={"kernel": ["rbf"]})})
     >>> space.contains({"kernel": "linear"})
@@ -42,7 +43,7 @@ class Space:
             if not isinstance(dimension, Float | Int | Choice | Ordinal | Law):
                 raise SpaceError(f"{name}={dimension!r} is not a dimension; use Float, Int, Choice or Ordinal")
         self.dimensions: Mapping[str, Dimension] = dict(dimensions)
-        self.constraints: tuple[Constraint, ...] = tuple(constraints)
+        self.constraints: tuple[Constraint, ...] = (constraints,) if isinstance(constraints, str) or callable(constraints) else tuple(constraints)
         self._order = _parents_first(self.dimensions)
         self._checks = [_compiled(c, self.dimensions) for c in self.constraints]
 
@@ -64,6 +65,9 @@ class Space:
 
     def __hash__(self) -> int:
         return hash((self.names, len(self.constraints)))
+
+    def __reduce__(self) -> tuple[type[Space], tuple[Mapping[str, Dimension], tuple[Constraint, ...]]]:
+        return Space, (self.dimensions, self.constraints)  # compiled constraints cannot be pickled
 
     def __repr__(self) -> str:
         inside = ", ".join(f"{name!r}: {dimension!r}" for name, dimension in self.dimensions.items())
@@ -197,10 +201,10 @@ _ALLOWED = (
 
 def _compiled(constraint: Constraint, dimensions: Mapping[str, Dimension]) -> Callable[[Mapping[str, Value]], bool]:
     if callable(constraint):
-        return lambda config: bool(constraint(dict(config)))
+        return lambda config: _holds(constraint, config, lambda: constraint(dict(config)))
     try:
-        tree = ast.parse(constraint, mode="eval")
-    except (SyntaxError, TypeError, ValueError) as problem:
+        tree = ast.parse(constraint.strip(), mode="eval")
+    except (AttributeError, SyntaxError, ValueError) as problem:
         raise SpaceError(f"the constraint {constraint!r} is not an expression such as 'a <= b'") from problem
     for node in ast.walk(tree):
         if not isinstance(node, _ALLOWED):
@@ -211,6 +215,15 @@ def _compiled(constraint: Constraint, dimensions: Mapping[str, Dimension]) -> Ca
     code = compile(tree, "<constraint>", "eval")
 
     def check(config: Mapping[str, Value]) -> bool:
-        return names - set(config) != set() or bool(eval(code, {"__builtins__": {}}, dict(config)))  # only whitelisted nodes get here
+        # Only whitelisted nodes get as far as eval.
+        return names - set(config) != set() or _holds(constraint, config, lambda: eval(code, {"__builtins__": {}}, dict(config)))
 
     return check
+
+
+def _holds(constraint: Constraint, config: Mapping[str, Value], ask: Callable[[], object]) -> bool:
+    try:
+        return bool(ask())
+    except Exception as problem:
+        said = f"{type(problem).__name__}: {problem}"
+        raise SpaceError(f"the constraint {constraint!r} cannot be decided for {dict(config)!r} ({said}); it must hold or not for every config") from problem

@@ -36,6 +36,15 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two scores on the same rows, and the first minus the second."""
+
+    a: Interval
+    b: Interval
+    difference: Interval
+
+
+@dataclass(frozen=True, slots=True)
 class Stability:
     """A population stability index beside what chance alone gives it.
 
@@ -144,13 +153,24 @@ def bootstrap(score: Score, y: Any, prediction: Any, *, rng: np.random.Generator
     Raises:
         UsageError: there is no row, or more than half of the resamples have no score.
     """
-    return _resampled(lambda rows: score(y[rows], prediction[rows]), len(y), rng, rounds, level)
+    return _resampled(lambda rows: (score(y[rows], prediction[rows]),), len(y), rng, rounds, level)[0]
 
 
 def paired_bootstrap(score: Score, y: Any, a: Any, b: Any, *, rng: np.random.Generator, rounds: int = 1000, level: float = 0.95) -> Interval:
     """``score(y, a) - score(y, b)`` with its percentile interval; both are scored on the same resampled rows, so that what
     makes a row hard for both cancels out. Arguments and errors as for `bootstrap`."""
-    return _resampled(lambda rows: score(y[rows], a[rows]) - score(y[rows], b[rows]), len(y), rng, rounds, level)
+    return compared(score, y, a, b, rng=rng, rounds=rounds, level=level).difference
+
+
+def compared(score: Score, y: Any, a: Any, b: Any, *, rng: np.random.Generator, rounds: int = 1000, level: float = 0.95) -> Comparison:
+    """The scores of two predictions and their difference, each with its percentile interval over the same resampled rows.
+    Arguments and errors as for `bootstrap`."""
+
+    def scores(rows: npt.NDArray[np.intp]) -> tuple[float, float, float]:
+        of_a, of_b = score(y[rows], a[rows]), score(y[rows], b[rows])
+        return of_a, of_b, of_a - of_b
+
+    return Comparison(*_resampled(scores, len(y), rng, rounds, level))
 
 
 def race_probability(differences: npt.ArrayLike, n_folds: int, pooled_variance: float, prior_weight: float = 4.0) -> float:
@@ -266,20 +286,20 @@ def _pool_rare(table: Floats, least_expected: float) -> Floats:
     return np.column_stack([table[:, ~rare], table[:, rare].sum(axis=1)])
 
 
-def _resampled(score: Callable[[npt.NDArray[np.intp]], float], n: int, rng: np.random.Generator, rounds: int, level: float) -> Interval:
+def _resampled(scores: Callable[[npt.NDArray[np.intp]], tuple[float, ...]], n: int, rng: np.random.Generator, rounds: int, level: float) -> list[Interval]:
     if n == 0 or rounds < 1 or not 0 < level < 1:
         raise UsageError(f"a bootstrap needs rows, rounds of at least 1 and a level between 0 and 1; got {n} rows, rounds={rounds}, level={level}")
-    point = float(score(np.arange(n)))
-    draws = np.array([_or_nan(score, rng.integers(0, n, n)) for _ in range(rounds)])
-    usable = draws[np.isfinite(draws)]
+    points = scores(np.arange(n))
+    draws = np.array([_or_nan(scores, rng.integers(0, n, n), len(points)) for _ in range(rounds)])
+    usable = draws[np.all(np.isfinite(draws), axis=1)]
     if 2 * len(usable) < rounds:
         raise UsageError(f"only {len(usable)} of {rounds} resamples of {n} rows have a score; more rows of every class are needed")
-    low, high = np.quantile(usable, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(low), point, float(high), level)
+    low, high = np.quantile(usable, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return [Interval(float(low[i]), float(point), float(high[i]), level) for i, point in enumerate(points)]
 
 
-def _or_nan(score: Callable[[npt.NDArray[np.intp]], float], rows: npt.NDArray[np.intp]) -> float:
+def _or_nan(scores: Callable[[npt.NDArray[np.intp]], tuple[float, ...]], rows: npt.NDArray[np.intp], width: int) -> tuple[float, ...]:
     try:
-        return float(score(rows))
+        return scores(rows)
     except ValueError:
-        return math.nan
+        return (math.nan,) * width
