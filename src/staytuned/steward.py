@@ -211,7 +211,8 @@ class Steward:
         with self._alone("watch"):
             champion, era = self._champion()
             joined, facts = label_batch(self.ledger, self.name, ids, y)
-            fresh = [place for place, one in enumerate(ids) if one not in set(joined.relabelled)]
+            again = set(joined.relabelled)
+            fresh = [place for place, one in enumerate(ids) if one not in again]
             if not fresh:
                 self.ledger.append(facts)
                 return None

@@ -12,12 +12,11 @@ import pytest
 import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
+from worlds import dimensions, floats, ints, units
 
 from staytuned.errors import SpaceError
 from staytuned.space.codec import dimension_from_json
 from staytuned.space.dims import Choice, Dimension, Float, Int, Law, Ordinal, index_of
-
-from worlds import dimensions, floats, ints, units
 
 
 @given(dimensions, units)
@@ -47,9 +46,7 @@ def test_a_real_number_comes_back(dimension: Float, unit: float) -> None:
 
 @given(floats(), units)
 def test_bounds_hold_to_the_last_digit(dimension: Float, unit: float) -> None:
-    value = dimension.from_unit(unit)
-    assert dimension.low <= value
-    assert value <= dimension.high or (dimension.step is not None and value <= dimension.high + 1e-6 * dimension.step)
+    assert dimension.low <= dimension.from_unit(unit) <= dimension.high
 
 
 @given(st.sampled_from([Law(scipy.stats.norm(1, 2)), Law(scipy.stats.gamma(2)), Law(scipy.stats.poisson(3)), Law(scipy.stats.binom(9, 0.4))]), units)
@@ -122,6 +119,10 @@ def test_the_widest_log_scale() -> None:
 def test_one_value_stands_in_the_middle(dimension: Any) -> None:
     assert dimension.size == 1
     assert {dimension.to_unit(dimension.from_unit(u)) for u in (0.0, 0.3, 1.0)} == {0.5}
+
+
+def test_the_last_step_stays_below_a_high_that_rounding_missed() -> None:
+    assert Float(0, 1 - 1e-12, step=0.1).from_unit(1.0) == 1 - 1e-12
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "1", None, True, np.True_, [1], {}, 1 + 2j, 10**400])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.stats
 from hypothesis import given
+from worlds import spaces
 
 from staytuned._random import generator
 from staytuned.errors import SpaceError
@@ -17,8 +18,6 @@ from staytuned.space.codec import space_to_json
 from staytuned.space.dims import Choice, Float, Int, Law, Ordinal
 from staytuned.space.door import as_dimension, as_space
 from staytuned.space.space import Space
-
-from worlds import spaces
 
 FORMS: dict[str, tuple[Any, Any]] = {
     "uniform": (scipy.stats.uniform(2, 3), Float(2, 5)),

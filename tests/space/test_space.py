@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import re
 from collections import Counter
 from itertools import product
 from typing import Any
@@ -13,14 +14,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from worlds import finite_dimensions, spaces
 
 from staytuned._random import generator
 from staytuned.errors import SpaceError
 from staytuned.space.codec import config_from_json, config_to_json, from_unit, phenotype, space_from_json, space_to_json, to_unit, to_units
 from staytuned.space.dims import Choice, Float, Int, Ordinal
 from staytuned.space.space import Config, Space
-
-from worlds import finite_dimensions, spaces
 
 SVM = Space(
     {
@@ -102,7 +102,10 @@ def test_the_size_is_the_number_of_configs(space: Space) -> None:
 def test_a_space_survives_pickling_and_copying(space: Space) -> None:
     assert pickle.loads(pickle.dumps(space)) == space
     assert copy.deepcopy(space) == space
-    assert pickle.loads(pickle.dumps(space)).satisfied({"min_leaf": 3, "min_split": 2}) is not bool(space)
+
+
+def test_constraints_travel_with_the_space() -> None:
+    assert not pickle.loads(pickle.dumps(SVM)).satisfied({"min_leaf": 3, "min_split": 2})
 
 
 def test_an_empty_space_has_one_config() -> None:
@@ -149,14 +152,8 @@ def test_samples_are_even_over_a_finite_space() -> None:
     ],
 )
 def test_what_is_wrong_with_a_config_is_said(config: Config, said: str) -> None:
-    problem = SVM.problem(config)
     assert not SVM.contains(config)
-    pytest.raises(SpaceError, _raise, problem).match(said)
-
-
-def _raise(problem: str | None) -> None:
-    if problem:
-        raise SpaceError(problem)
+    assert re.search(said, SVM.problem(config) or "")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import scipy.stats
@@ -73,21 +74,7 @@ def spaces(draw: st.DrawFn, members: st.SearchStrategy[Any] = dimensions) -> Spa
         if parents and draw(st.booleans()):
             chosen = draw(st.lists(st.sampled_from(parents), min_size=1, max_size=2, unique=True))
             when = {p: [made[p].from_unit(u) for u in draw(st.lists(units, min_size=1, max_size=2))] for p in chosen}
-            dimension = _under(dimension, when)
+            dimension = replace(dimension, when=when)
         made[name] = dimension
     names = draw(st.permutations(list(made)))
     return Space({name: made[name] for name in names})
-
-
-def _under(dimension: Dimension, when: dict[str, list[Any]]) -> Dimension:
-    match dimension:
-        case Float(low, high, log, step):
-            return Float(low, high, log=log, step=step, when=when)
-        case Int(low, high, log, step):
-            return Int(low, high, log=log, step=step, when=when)
-        case Choice(choices):
-            return Choice(choices, when=when)
-        case Ordinal(choices):
-            return Ordinal(choices, when=when)
-        case Law(law):
-            return Law(law, when=when)

@@ -59,8 +59,12 @@ class Cube:
         return mask
 
     def fits(self, config: Mapping[str, Any]) -> bool:
-        """Whether the config has a value inside the bounds for each of its dimensions; names the space does not know are overlooked."""
-        return all(name in config and self.space[name].contains(config[name]) for name in self.space.active(config))
+        """Whether every value it has for an active dimension is inside the bounds, and it has at least one.
+
+        A dimension without a value counts as not there: a define-by-run objective asks only for those of the branch it takes.
+        """
+        held = [name for name in self.space.active(config) if name in config]
+        return (bool(held) or not len(self.space)) and all(self.space[name].contains(config[name]) for name in held)
 
     def row(self, config: Mapping[str, Any]) -> Array:
         """(d,) the point of a config that fits."""

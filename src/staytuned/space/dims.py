@@ -91,8 +91,11 @@ class Float:
         if self.size == 1:
             return self.low
         if self.step is not None:
-            return self._tidy(self.low + _cell(unit, self.size or 1) * self.step)
-        value = math.exp(math.log(self.low) + unit * self._log_range()) if self.log else self.low + unit * (self.high - self.low)
+            value = self.low + _cell(unit, self.size or 1) * self.step
+        elif self.log:
+            value = math.exp(math.log(self.low) + unit * self._log_range())
+        else:
+            value = self.low + unit * (self.high - self.low)
         return min(max(self._tidy(value), self.low), self.high)
 
     def to_json(self) -> dict[str, Any]:

@@ -1,0 +1,19 @@
+"""What several tests share: where the real data sets lie."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+_DEFAULT = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of the real data sets; skips where there is none."""
+    folder = Path(os.environ.get("STAYTUNED_DATA", _DEFAULT))
+    if not folder.is_dir():
+        pytest.skip(f"no real data sets at {folder}; set STAYTUNED_DATA to the folder that holds them")
+    return folder
