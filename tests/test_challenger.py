@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from staytuned.automl import recipe
 from staytuned.automl.columns import infer
-from staytuned.challenger import Keeper, Training, _widened, best_window, inputs_of, manifest_of, predicted
+from staytuned.automl.keep import manifest_of
+from staytuned.challenger import Keeper, Training, _widened, best_window, inputs_of
 from staytuned.errors import TableError
 from staytuned.monitor.drift import drift
 from staytuned.monitor.profile import profile
@@ -34,7 +36,7 @@ def keeper() -> Keeper:
     X, y = drawn(np.random.default_rng(0), 300, 2.0)
     _, _, table = infer(X.assign(y=y), "y")
     model = fit(X, y)
-    reference = reference_of(X, y, predicted(model, X, table), task=table.task, metric="accuracy", score=0.8)
+    reference = reference_of(X, y, recipe.predict(model, X, table), task=table.task, metric="accuracy", score=0.8)
     manifest = manifest_of(table, reference, "accuracy")
     version = Registry(MemoryLedger()).register("m", model, lineage=Lineage(), manifest=manifest, reason="")
     return Keeper(version, model, table, reference)
@@ -61,7 +63,7 @@ def test_after_a_false_alarm_more_rows_are_better():
     y = (X.to_numpy()[:, :5].sum(axis=1) + rng.logistic(size=1500) > 0).astype(int)
     _, _, table = infer(X.assign(y=y), "y")
     model = fit(X, y)
-    reference = reference_of(X, y, predicted(model, X, table), task=table.task, metric="neg_log_loss", score=-0.5)
+    reference = reference_of(X, y, recipe.predict(model, X, table), task=table.task, metric="neg_log_loss", score=-0.5)
     version = Registry(MemoryLedger()).register("m", model, lineage=Lineage(), manifest=manifest_of(table, reference, "neg_log_loss"), reason="")
     start, name, _ = best_window(Training(X, y, relevant=1380, trouble=1380), 200, fit, Keeper(version, model, table, reference))
     assert (start, name) == (0, "all rows")
@@ -76,7 +78,7 @@ def test_a_window_of_one_class_or_of_a_few_rows_is_not_considered(keeper):
 def test_a_model_that_met_only_some_classes_still_has_a_column_for_each(keeper):
     table = replace(keeper.table, classes=(0, 1, 2), task="multiclass")
     X = pd.DataFrame({"a": [0.0, 1.0, 2.0, 3.0]})
-    said = predicted(fit(X, np.array([0, 0, 2, 2])), X, table)
+    said = recipe.predict(fit(X, np.array([0, 0, 2, 2])), X, table)
     assert said.probabilities.shape == (4, 3)
     assert said.probabilities[:, 1].tolist() == [0.0] * 4
     np.testing.assert_allclose(said.probabilities.sum(axis=1), 1)

@@ -68,7 +68,7 @@ def test_an_unknown_name_is_quoted() -> None:
 
 def test_a_missing_package_is_named_with_its_extra() -> None:
     assert need("json").loads("[1]") == [1]
-    with pytest.raises(MissingExtra, match="needs the package 'no_such_package'.*pip install no_such_package"):
+    with pytest.raises(MissingExtra, match=r"needs the package 'no_such_package'.*pip install no_such_package"):
         need("no_such_package")
 
 

@@ -58,7 +58,7 @@ def test_our_ledgers_fit(ledger: type, method: str) -> None:
 
 
 def _detectors() -> list[type]:
-    return [cls for cls in vars(stream).values() if inspect.isclass(cls) and cls.__module__ == stream.__name__ and hasattr(cls, "update")]
+    return [cls for cls in vars(stream).values() if inspect.isclass(cls) and cls.__module__ == stream.__name__ and hasattr(cls, "drifted")]
 
 
 def test_there_are_detectors() -> None:

@@ -12,8 +12,10 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from staytuned.automl import recipe
 from staytuned.automl.columns import infer
-from staytuned.challenger import Keeper, Retuned, inputs_of, manifest_of, predicted
+from staytuned.automl.keep import manifest_of
+from staytuned.challenger import Keeper, Retuned, inputs_of
 from staytuned.errors import LedgerLocked, NotFoundError, TableError, UntrustedModel, UsageError
 from staytuned.monitor.log import labelled_rows
 from staytuned.monitor.watch import reference_of
@@ -63,7 +65,7 @@ def founded(ledger: Ledger) -> Ledger:
     X, y, table = infer(train, "bought")
     model = retrain({}, X, y, None)
     H = inputs_of(held, table)
-    reference = reference_of(H, held["bought"].to_numpy(), predicted(model, H, table), task=table.task, metric="accuracy", score=0.8)
+    reference = reference_of(H, held["bought"].to_numpy(), recipe.predict(model, H, table), task=table.task, metric="accuracy", score=0.8)
     lineage = Lineage(ledger.put(frame_to_bytes(train)), len(train), None, {"C": 1.0})
     Registry(ledger).register("shop", model, lineage=lineage, manifest=manifest_of(table, reference, "accuracy"), reason="tuned")
     return ledger
@@ -419,7 +421,7 @@ def test_with_the_recipe_a_real_pipeline_is_retrained_on_numbers_text_and_gaps()
     config = default_config(ZOO["linear"], "regression")
     model = fit_config(config, X, y, table)
     H = inputs_of(held, table)
-    reference = reference_of(H, held["price"].to_numpy(), predicted(model, H, table), task="regression", metric="mae", score=5.0)
+    reference = reference_of(H, held["price"].to_numpy(), recipe.predict(model, H, table), task="regression", metric="mae", score=5.0)
     lineage = Lineage(ledger.put(frame_to_bytes(train)), 400, None, config)
     version = Registry(ledger).register("homes", model, lineage=lineage, manifest=manifest_of(table, reference, "mae"), reason="tuned")
     assert version.format == "skops"

@@ -63,7 +63,7 @@ class Keeper:
     reference: Reference
 
     def predict(self, X: pd.DataFrame) -> Prediction:
-        return predicted(self.model, X, self.table)
+        return recipe.predict(self.model, X, self.table)
 
 
 @dataclass(frozen=True)
@@ -165,23 +165,10 @@ def best_window(training: Training, last_rows: int, fit: Callable[[pd.DataFrame,
     later, truth = training.X.iloc[split:], training.y[split:]
     for start in windows:
         model = fit(training.X.iloc[start:split], training.y[start:split])
-        values = losses(promise, truth, predicted(model, later, champion.table)).values
+        values = losses(promise, truth, recipe.predict(model, later, champion.table)).values
         mean[start] = float(np.mean(values)) if len(values) else float("inf")
     best = min(mean, key=lambda start: mean[start])
     return best, windows[best], {windows[start]: value for start, value in mean.items() if np.isfinite(value)}
-
-
-def manifest_of(table: Table, reference: Reference, metric: str) -> dict[str, Any]:
-    """What the registry must know of a model for a steward to look after it.
-
-    Args:
-        table: as inferred when it was trained.
-        reference: from rows the model was neither fitted nor chosen on; its features are the columns a model uses.
-        metric: what it was tuned for.
-    """
-    columns = [column.name for column in table.used]
-    classes = [c.item() if isinstance(c, np.generic) else c for c in table.classes]
-    return {"table": table.to_json(), "columns": columns, "task": table.task, "metric": metric, "classes": classes, "reference": reference.to_json()}
 
 
 def inputs_of(frame: pd.DataFrame, table: Table) -> pd.DataFrame:
@@ -212,21 +199,6 @@ def retune_by_recipe(ledger: Ledger, *, trials: int | None = 40, seconds: float 
         return Retuned(tuned.config, tuned.pipeline, tuned.score, tuned.study.name)
 
     return retune
-
-
-def predicted(model: Any, X: pd.DataFrame, table: Table) -> Prediction:
-    """What a model says, with a column for every class of the table: one trained on a window may have met only some."""
-    said = recipe.predict(model, X, table.task)
-    if table.task == "regression":
-        return Prediction(said.labels)
-    classes = np.asarray(table.classes)
-    if said.probabilities is None:
-        return Prediction(said.labels, None, table.classes)
-    probabilities = np.zeros((len(said), len(classes)))
-    places = {name: place for place, name in enumerate(classes.tolist())}
-    for column, name in enumerate(np.asarray(said.classes).tolist()):
-        probabilities[:, places[name]] = np.asarray(said.probabilities)[:, column]
-    return Prediction(said.labels, probabilities, table.classes)
 
 
 def target_in(frame: pd.DataFrame, table: Table) -> str | None:
@@ -307,7 +279,7 @@ def _new_reference(champion: Keeper, model: Any, X: pd.DataFrame, held: pd.DataF
         X: the training window. held: the rows held back. past: all rows the window was chosen from.
     """
     old = champion.reference
-    reference = reference_of(X, None, predicted(model, held, champion.table), task=old.task, metric=old.metric, score=old.score)
+    reference = reference_of(X, None, recipe.predict(model, held, champion.table), task=old.task, metric=old.metric, score=old.score)
     features = _widened(_widened(_widened(reference.features, old.features), profile(past)), profile(held))
     return replace(reference, features=features, promise=old.promise, classes=old.classes)
 

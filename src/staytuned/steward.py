@@ -8,9 +8,7 @@ killed is continued by the next call, in any process.
 from __future__ import annotations
 
 import json
-import os
 import secrets
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +19,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import psutil
 
 from staytuned.automl.columns import table_from_json
 from staytuned.challenger import (
@@ -57,6 +54,7 @@ from staytuned.protocols import Fact, Ledger
 from staytuned.registry import Event, Registry, Version
 from staytuned.stats.stream import PairedBet
 from staytuned.store.open import open_ledger
+from staytuned.store.owner import is_dead, new_owner
 
 
 @dataclass(frozen=True)
@@ -162,7 +160,7 @@ class Steward:
         self._trust_pickle = trust_pickle
         self._clock = clock
         self._loaded: dict[int, Keeper] = {}
-        self._owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._owner = new_owner()
         self.registry.versions(name)
 
     def predict(self, X: pd.DataFrame) -> Predictions:
@@ -454,7 +452,7 @@ class Steward:
         """Holds the right to watch, or to tend, this model; a dead process's is taken over."""
         key, deadline = f"{what}/{self.name}", time.monotonic() + wait
         while (holder := self.ledger.claim(key, self._owner, _LEASE)) != self._owner:
-            if _is_dead(holder):
+            if is_dead(holder):
                 self.ledger.claim(key, self._owner, _LEASE, instead_of=holder)
             elif time.monotonic() >= deadline:
                 raise LedgerLocked(f"another process ({holder}) is about to {what} model {self.name!r}; try again when it is done")
@@ -503,9 +501,3 @@ def _change_position(state: MonitorState, looks: Sequence[Fact], spans: Sequence
             span = by_token[look.body["token"]]
             return span.start + int((change - before) / (after - before) * (span.stop - span.start))  # a batch of pairs has fewer losses than rows
     return None
-
-
-def _is_dead(owner: str) -> bool:
-    """Whether a claim's owner was a process of this machine that is gone."""
-    host, pid, _ = owner.rsplit(":", 2)
-    return host == socket.gethostname() and not psutil.pid_exists(int(pid))

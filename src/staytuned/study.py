@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import socket
 import time as clock
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
@@ -13,8 +11,6 @@ from dataclasses import dataclass, replace
 from numbers import Integral
 from pathlib import Path
 from typing import Any, TypeAlias
-
-import psutil
 
 from staytuned._random import fresh_seed, integer
 from staytuned.errors import NotFoundError, SpaceError, SpaceExhausted, TrialTimeout, UsageError
@@ -30,6 +26,7 @@ from staytuned.space.dims import Dimension, Value
 from staytuned.space.door import SpaceLike, as_space
 from staytuned.space.space import Config, Space
 from staytuned.store.open import open_ledger
+from staytuned.store.owner import is_dead, new_owner
 from staytuned.trial import Cost, Measurement, Status, Trial, measurement_from_json, measurement_to_json, trial_from_json, trial_to_json
 
 Objective: TypeAlias = Callable[[OpenTrial], Any]
@@ -84,7 +81,7 @@ class Study:
         self._mine: set[int] = set()  # running, and claimed by this object
         self._read_to = 0
         self._made: tuple[Space, Sampler] | None = None
-        self._owner = f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.2f}:{fresh_seed():x}"
+        self._owner = new_owner()
         if isinstance(sampler, str):
             named(sampler, Space({}), self.goal, 0)  # a misspelt method is said now, not at the first ask
         self.seed = self._found(seed)
@@ -355,7 +352,7 @@ class Study:
     def _holds(self, number: int) -> bool:
         """Whether this object now holds the trial: nobody else did, or who did is dead."""
         holder = self.ledger.claim(self._lease(number), self._owner, _LEASE)
-        if holder != self._owner and _is_dead(holder):
+        if holder != self._owner and is_dead(holder):
             holder = self.ledger.claim(self._lease(number), self._owner, _LEASE, instead_of=holder)
         return holder == self._owner
 
@@ -477,18 +474,3 @@ def _checked_seed(seed: Any) -> int:
     if isinstance(seed, bool) or not isinstance(seed, Integral) or int(seed) < 0:
         raise UsageError(f"seed={seed!r} must be a whole number of at least 0, or None for a fresh one")
     return int(seed)
-
-
-def _is_dead(owner: str) -> bool:
-    """Whether a claim's owner was a process of this machine that is gone; another machine's is never known to be."""
-    host, pid, born, _ = owner.rsplit(":", 3)
-    if host != socket.gethostname():
-        return False
-    try:
-        process = psutil.Process(int(pid))
-        # A number is given out again, in a restarted container to the very same program: only the birth tells.
-        return process.status() == psutil.STATUS_ZOMBIE or abs(process.create_time() - float(born)) > 2.0
-    except psutil.NoSuchProcess:
-        return True
-    except psutil.Error:
-        return False

@@ -231,13 +231,19 @@ def fit_config(config: Config, X: Any, y: Any, table: Table, *, seed: int = 0, n
         return Build(table, n_jobs)(config, seed).fit(X, y)
 
 
-def predict(model: Any, X: Any, task: str) -> Prediction:
-    """What a fitted pipeline says of rows: labels, and for classification the probability of each class."""
-    if task == "regression":
+def predict(model: Any, X: Any, table: Table) -> Prediction:
+    """What a fitted pipeline says of rows: labels, and for classification the probability of each class of the table.
+
+    A model that was trained on a window may have met only some of the classes; the others have probability zero.
+    """
+    if table.task == "regression":
         return Prediction(np.asarray(model.predict(X), dtype=float))
-    probabilities = np.asarray(model.predict_proba(X), dtype=float)
-    classes = np.asarray(model.classes_)
-    return Prediction(classes[probabilities.argmax(axis=1)], probabilities, classes.tolist())
+    if not hasattr(model, "predict_proba"):
+        return Prediction(np.asarray(model.predict(X)), None, table.classes)
+    classes, met = np.asarray(table.classes), np.asarray(model.classes_).tolist()
+    probabilities = np.zeros((len(X), len(classes)))
+    probabilities[:, [table.classes.index(name) for name in met]] = model.predict_proba(X)
+    return Prediction(classes[probabilities.argmax(axis=1)], probabilities, table.classes)
 
 
 def dummy_score(X: Any, y: Any, table: Table, plan: Plan) -> float:

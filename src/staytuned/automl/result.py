@@ -105,12 +105,12 @@ def test_once(tuned: Tuned, X: Any, y: Any, split: Split, table: Table, *, seed:
     """
     metric = tuned.plan.metric
     X_train, y_train, X_test, y_test = X.iloc[split.train], y[split.train], X.iloc[split.test], np.asarray(y[split.test])
-    prediction = predict(tuned.pipeline, X_test, table.task)
-    blind = predict(dummy(table.task).fit(np.zeros((len(y_train), 1)), y_train), np.zeros((len(y_test), 1)), table.task)
+    prediction = predict(tuned.pipeline, X_test, table)
+    blind = predict(dummy(table.task).fit(np.zeros((len(y_train), 1)), y_train), np.zeros((len(y_test), 1)), table)
     baseline: Prediction | None = None
     if tuned.baseline is not None:
         same = tuned.baseline.config == tuned.config
-        baseline = prediction if same else predict(fit_config(tuned.baseline.config, X_train, y_train, table, seed=tuned.baseline.seed), X_test, table.task)
+        baseline = prediction if same else predict(fit_config(tuned.baseline.config, X_train, y_train, table, seed=tuned.baseline.seed), X_test, table)
     dummy_point = _scoring(metric, blind)(y_test, _numbers(blind))
     rounds = 500 if len(y_test) <= 3000 else 200
     rng, own = generator(seed, "test"), _numbers(prediction)

@@ -1,0 +1,592 @@
+"""The first loop: ask, run, measure, tell, record."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+import staytuned as st
+from staytuned import study as study_module
+from staytuned.errors import NotFoundError, SpaceError, SpaceExhausted, UsageError
+from staytuned.execute.processes import ProcessExecutor
+from staytuned.open_trial import OpenTrial
+from staytuned.protocols import Fact
+from staytuned.samplers.named import METHODS
+from staytuned.store.memory import MemoryLedger
+from staytuned.study import Study, minimize
+from staytuned.trial import Measurement, Status, Trial
+
+LINE = {"x": st.Float(-1, 1)}
+SMALL = {"n": st.Int(1, 3), "kind": st.Choice(["a", "b"])}
+
+
+def square(trial: OpenTrial) -> float:
+    return float(trial.config["x"] ** 2)
+
+
+def _statuses(study: Study) -> list[Status]:
+    return [trial.status for trial in study.trials]
+
+
+def _story(study: Study) -> list[tuple[Any, ...]]:
+    return [(t.number, t.config, dict(t.scores), t.seed, t.origin, t.status) for t in study.trials]
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    return MemoryLedger() if request.param == "memory" else st.open_ledger(tmp_path / "study.db")
+
+
+# ask and tell
+
+
+def test_ask_and_tell(ledger: Any) -> None:
+    study = Study("s", space=LINE, sampler="random", ledger=ledger, seed=3)
+    for number in range(5):
+        trial = study.ask()
+        assert trial.number == number
+        assert study.trials[number].status is Status.RUNNING
+        told = study.tell(trial, trial.config["x"])
+        assert told == study.trials[number]
+        assert told.status is Status.DONE
+    assert study.best.scores["loss"] == min(t.scores["loss"] for t in study.trials)
+    assert _story(Study("s", ledger=ledger)) == _story(study)
+
+
+def test_the_first_word_counts(ledger: Any) -> None:
+    study = Study("s", space=LINE, ledger=ledger)
+    trial = study.ask()
+    study.tell(trial, 0.5)
+    assert study.tell(trial, 0.1).scores == {"loss": 0.5}
+    assert study.tell(0, "failed").status is Status.DONE
+    assert Study("s", ledger=ledger).tell(0, 7.0).scores == {"loss": 0.5}
+
+
+def test_a_trial_may_be_told_by_its_number_its_record_or_itself() -> None:
+    study = Study(space=LINE)
+    for handle in (study.ask(), study.ask().number, study.trials and study.ask() and study.trials[-1], np.int64(study.ask().number)):
+        assert study.tell(handle, 1.0).status is Status.DONE  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("result", "status", "cure"),
+    [
+        (0.5, Status.DONE, ""),
+        (np.float32(0.5), Status.DONE, ""),
+        ({"loss": 0.5, "other": math.nan}, Status.DONE, ""),
+        (Measurement({"loss": 0.5}), Status.DONE, ""),
+        (math.nan, Status.INVALID, "loss=nan is no score"),
+        (-math.inf, Status.INVALID, "loss=-inf is no score"),
+        (Measurement({"loss": math.nan}), Status.INVALID, "loss=nan is no score"),
+        ({"accuracy": 0.5}, Status.INVALID, "no 'loss' among the scores ('accuracy')"),
+        (None, Status.INVALID, "loss=None is no score"),
+        ("failed", Status.FAILED, "told as failed"),
+        (Status.LOST, Status.LOST, "told as lost"),
+        ("pruned", Status.PRUNED, "told as pruned"),
+    ],
+)
+def test_what_may_be_told(result: Any, status: Status, cure: str) -> None:
+    study = Study(space=LINE)
+    trial = study.tell(study.ask(), result)
+    assert trial.status is status
+    assert cure in trial.cure
+    assert trial.cost.seconds == 0
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [("fialed", "'fialed' is neither a score"), ("running", "'running'"), ("done", "'done'"), (Measurement(status=Status.RUNNING), "ends no trial")],
+)
+def test_what_may_not_be_told(result: Any, said: str) -> None:
+    study = Study(space=LINE)
+    trial = study.ask()
+    with pytest.raises(UsageError, match=said):
+        study.tell(trial, result)
+    assert study.trials[0].status is Status.RUNNING
+
+
+@pytest.mark.parametrize("number", [3, -1])
+def test_no_such_trial(number: int) -> None:
+    study = Study(space=LINE)
+    study.tell(study.ask(), 1.0)
+    with pytest.raises(UsageError, match=f"has no trial {number}; it has 1"):
+        study.tell(number, 0.5)
+
+
+# the queue
+
+
+def test_the_queue_goes_first_in_its_order(ledger: Any) -> None:
+    study = Study("s", space=LINE, sampler="random", ledger=ledger, seed=1)
+    study.optimize(square, trials=1)
+    for x in (0.5, -0.5, 0.25):
+        study.enqueue({"x": x}, origin="default" if x == 0.25 else "enqueued")
+    assert study.waiting == 3
+    study = Study("s", ledger=ledger, sampler="random")
+    assert study.waiting == 3
+    study.optimize(square, trials=4)
+    assert [t.config["x"] for t in study.trials[1:4]] == [0.5, -0.5, 0.25]
+    assert [t.origin for t in study.trials] == ["random", "enqueued", "enqueued", "default", "random"]
+    assert study.waiting == 0
+
+
+def test_what_does_not_fit_is_not_enqueued() -> None:
+    study = Study(space=LINE)
+    for config, said in [({"x": 3}, "cannot enqueue: x=3 is outside Float"), ({}, "'x' is missing"), ({"x": 0, "y": 1}, "'y' is not in the space")]:
+        with pytest.raises(SpaceError, match=said):
+            study.enqueue(config)
+    assert study.waiting == 0
+
+
+def test_by_hand_the_study_ends_with_the_queue() -> None:
+    study = Study(space=LINE, sampler="manual")
+    study.enqueue({"x": 0.5})
+    study.enqueue({"x": -0.25})
+    study.optimize(square)
+    assert [t.config["x"] for t in study.trials] == [0.5, -0.25]
+    assert "enqueue more" in study.why_ended
+
+
+# define by run
+
+
+def _branching(trial: OpenTrial) -> float:
+    if trial.suggest_categorical("model", ["svm", "tree"]) == "svm":
+        return (trial.suggest_float("C", 1e-3, 1e3, log=True) - 1) ** 2
+    return float(trial.suggest_int("depth", 1, 20))
+
+
+@pytest.mark.parametrize("method", ["random", "tpe", "bayes"])
+def test_an_objective_may_say_what_varies_as_it_runs(ledger: Any, method: str) -> None:
+    study = Study("s", sampler=method, ledger=ledger, seed=4)
+    study.optimize(_branching, trials=12)
+    assert set(_statuses(study)) == {Status.DONE}
+    assert {tuple(t.config) for t in study.trials} == {("model", "C"), ("model", "depth")}
+    assert set(study.space.names) == {"model", "C", "depth"}
+    again = Study("s", sampler=method, ledger=ledger)
+    assert again.space == study.space
+    assert _story(again) == _story(study)
+    again.optimize(_branching, trials=1)
+    whole = Study(sampler=method, seed=4)
+    whole.optimize(_branching, trials=13)
+    assert _story(whole) == _story(again)
+
+
+def test_define_by_run_with_ask_and_tell_and_with_workers() -> None:
+    study = Study(sampler="random", seed=2)
+    trial = study.ask()
+    study.tell(trial, trial.suggest_float("x", 0, 1))
+    assert study.trials[0].config == {"x": study.trials[0].scores["loss"]}
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), trials=3, n_jobs=2)
+    assert all(t.config == {"x": t.scores["loss"]} for t in study.trials)
+    assert len(study.trials) == 4
+
+
+def test_an_enqueued_config_reaches_a_define_by_run_objective() -> None:
+    study = Study(seed=2)
+    study.enqueue({"model": "svm", "C": 1.0})
+    study.optimize(_branching, trials=1)
+    assert study.best.config == {"model": "svm", "C": 1.0}
+
+
+def test_a_suggestion_that_cannot_be_kept_fails_the_trial_and_not_the_study() -> None:
+    study = Study(seed=1)
+    study.optimize(lambda trial: float(len(trial.suggest_categorical("layers", [(64,), (64, 64)]))), trials=2)
+    assert _statuses(study) == [Status.FAILED] * 2
+    assert "the choice (64,) cannot be written as JSON" in study.trials[0].cure
+
+
+# stopping early
+
+
+def test_the_median_rule_stops_who_is_behind() -> None:
+    def objective(trial: OpenTrial) -> float:
+        for step in range(6):
+            trial.report(trial.config["x"] + 0.1 * step, step)
+            if trial.should_prune():
+                trial.prune()
+        return float(trial.config["x"])
+
+    study = Study(space={"x": st.Float(0, 10)}, sampler="manual")
+    # Five finish. The median of their averages over the first two steps is 3.05, so 3 may go on and 4 may not; nothing is judged at step 0.
+    for x in (1, 2, 3, 4, 5, 3, 4, 2.9):
+        study.enqueue({"x": x})
+    study.optimize(objective, trials=8)
+    assert _statuses(study) == [Status.DONE] * 6 + [Status.PRUNED, Status.DONE]
+    stopped = study.trials[6]
+    assert [reading.index for reading in stopped.readings] == [0, 1]
+    assert stopped.scores == {"loss": 4.0}
+    assert study.best.number == 0
+
+
+# failures
+
+
+def test_a_failing_objective_is_recorded_with_its_cure_and_the_study_goes_on() -> None:
+    def objective(trial: OpenTrial) -> float:
+        if trial.number == 1:
+            raise ValueError("the matrix is singular")
+        return math.nan if trial.number == 2 else 1.0
+
+    study = Study(space=LINE, sampler="random")
+    seen: list[Trial] = []
+    study.optimize(objective, trials=4, on_trial=seen.append)
+    assert _statuses(study) == [Status.DONE, Status.FAILED, Status.INVALID, Status.DONE]
+    assert "ValueError: the matrix is singular; at test_study.py:" in study.trials[1].cure
+    assert "loss=nan is no score" in study.trials[2].cure
+    assert seen == list(study.trials)
+
+
+def test_if_nothing_finished_the_last_failure_is_said() -> None:
+    study = Study("s", space=LINE)
+    with pytest.raises(NotFoundError, match="no trial of study 's' has finished with a score$"):
+        _ = study.best
+    study.optimize(lambda _: 1 / 0, trials=2)
+    with pytest.raises(NotFoundError, match="the last failure: ZeroDivisionError: division by zero"):
+        _ = study.best
+
+
+def test_a_hanging_trial_is_ended_and_the_study_goes_on() -> None:
+    def objective(trial: OpenTrial) -> float:
+        if trial.number == 1:
+            time.sleep(600)
+        return 1.0
+
+    study = Study(space=LINE, sampler="random")
+    study.optimize(objective, trials=3, timeout=300, trial_timeout=0.5)
+    assert _statuses(study) == [Status.DONE, Status.TIMEOUT, Status.DONE]
+    assert "limit of 0.5" in study.trials[1].cure
+
+
+def test_a_memory_eater_is_ended_and_the_study_goes_on() -> None:
+    gib = 2**30
+
+    def objective(trial: OpenTrial) -> float:
+        if trial.number == 1:
+            hoard = []
+            for _ in range(40):
+                hoard.append(np.ones(gib // 160))
+                time.sleep(0.02)
+            time.sleep(60)
+        return 1.0
+
+    study = Study(space=LINE, sampler="random")
+    study.optimize(objective, trials=3, memory=gib)
+    assert _statuses(study) == [Status.DONE, Status.MEMORY, Status.DONE]
+    assert study.trials[1].cure
+
+
+def test_a_dying_worker_costs_its_trial_only() -> None:
+    def objective(trial: OpenTrial) -> float:
+        if trial.number == 0:
+            os._exit(3)
+        return 1.0
+
+    study = Study(space=LINE, sampler="random")
+    study.optimize(objective, trials=2, n_jobs=2)
+    assert sorted(_statuses(study)) == [Status.DONE, Status.LOST]
+
+
+# workers
+
+
+def test_two_workers_do_what_one_does() -> None:
+    one, two = Study("s", space=LINE, sampler="random", seed=5), Study("s", space=LINE, sampler="random", seed=5)
+    one.optimize(square, trials=8)
+    two.optimize(square, trials=8, n_jobs=2)
+    assert _story(one) == _story(two)
+
+
+def test_two_workers_work_at_once(tmp_path: Path) -> None:
+    def objective(trial: OpenTrial) -> float:
+        (tmp_path / str(trial.number)).touch()
+        deadline = time.monotonic() + 60
+        while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return float(len(list(tmp_path.iterdir())))
+
+    study = Study(space=LINE, sampler="random", seed=5)
+    study.optimize(objective, trials=2, n_jobs=2)
+    assert [t.scores["loss"] for t in study.trials] == [2.0, 2.0]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_anybodys_executor_will_do(workers: int) -> None:
+    study = Study(space=LINE, sampler="random", seed=5)
+    with ThreadPoolExecutor(workers) as executor:
+        study.optimize(square, trials=6, executor=executor)
+        assert executor.submit(pow, 2, 3).result() == 8  # it is still open: who made it shuts it down
+    alone = Study(space=LINE, sampler="random", seed=5)
+    alone.optimize(square, trials=6)
+    assert _story(alone) == _story(study)
+
+
+def test_an_executor_that_breaks_loses_no_trial() -> None:
+    class Broken(Executor):
+        def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ARG002
+            raise RuntimeError("no workers today")
+
+    study = Study(space=LINE, sampler="random", seed=5)
+    with pytest.raises(RuntimeError, match="no workers today"):
+        study.optimize(square, trials=2, executor=Broken())
+    study.optimize(square, trials=1)
+    assert _statuses(study) == [Status.DONE]
+
+
+# ends
+
+
+def test_time_is_up_for_the_study_and_not_for_the_trial(tmp_path: Path) -> None:
+    ledger = st.open_ledger(tmp_path / "study.db")
+
+    def objective(trial: OpenTrial) -> float:
+        if trial.number == 1 and not (tmp_path / "second visit").exists():
+            (tmp_path / "second visit").touch()
+            time.sleep(600)
+        return 1.0
+
+    study = Study("s", space=LINE, sampler="random", ledger=ledger, seed=6)
+    study.optimize(objective, timeout=3.0, n_jobs=1, memory=8 * 2**30)
+    assert study.why_ended == "the time was up"
+    assert _statuses(study) == [Status.DONE, Status.RUNNING]
+    other = Study("s", sampler="random", ledger=ledger)
+    other.optimize(objective, trials=2)
+    assert _statuses(other) == [Status.DONE] * 3
+    whole = Study(space=LINE, sampler="random", seed=6)
+    whole.optimize(objective, trials=3)
+    assert _story(whole) == _story(other)
+
+
+def test_time_is_up_on_an_executor_that_cannot_cut_off() -> None:
+    release = threading.Event()
+
+    def objective(trial: OpenTrial) -> float:
+        if trial.number:
+            release.wait(60)
+        return 1.0
+
+    study = Study(space=LINE, sampler="random")
+    with ThreadPoolExecutor(1) as executor:
+        study.optimize(objective, timeout=0.3, executor=executor)
+        release.set()
+    assert study.why_ended == "the time was up"
+    assert _statuses(study) == [Status.DONE, Status.RUNNING]
+
+
+def test_the_number_of_trials_is_new_trials() -> None:
+    study = Study(space=LINE, sampler="random")
+    study.optimize(square, trials=2)
+    study.optimize(square, trials=3)
+    assert len(study.trials) == 5
+    assert study.why_ended == "all 3 trials were run"
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if m != "manual"])
+def test_a_finite_space_ends(method: str) -> None:
+    study = Study(space=SMALL, sampler=method, seed=1)
+    study.optimize(lambda trial: trial.config["n"])
+    assert len({tuple(t.config.items()) for t in study.trials}) == len(study.trials) == 6
+    assert "has been tried" in study.why_ended
+    with pytest.raises(SpaceExhausted):
+        study.ask()
+
+
+@pytest.mark.parametrize("space", [LINE, None])
+def test_what_would_never_end_is_refused(space: Any) -> None:
+    with pytest.raises(UsageError, match="without trials= or timeout= would never end"):
+        Study(space=space).optimize(square)
+
+
+def test_ctrl_c_leaves_a_study_that_can_be_continued(ledger: Any) -> None:
+    def objective(trial: OpenTrial) -> float:
+        if trial.number == 2 and stop:
+            raise KeyboardInterrupt
+        return square(trial)
+
+    stop = True
+    study = Study("s", space=LINE, sampler="random", ledger=ledger, seed=7)
+    with pytest.raises(KeyboardInterrupt):
+        study.optimize(objective, trials=5)
+    assert _statuses(study) == [Status.DONE, Status.DONE, Status.RUNNING]
+    stop = False
+    again = Study("s", sampler="random", ledger=ledger)
+    again.optimize(objective, trials=3)
+    whole = Study(space=LINE, sampler="random", seed=7)
+    whole.optimize(objective, trials=5)
+    assert _story(again) == _story(whole)
+
+
+def test_ctrl_c_does_not_wait_for_the_workers(tmp_path: Path) -> None:
+    def objective(trial: OpenTrial) -> float:
+        (tmp_path / f"{trial.number} {os.getpid()}").touch()
+        if trial.number:
+            time.sleep(600)
+        return 1.0
+
+    def interrupt(trial: Trial) -> None:
+        raise KeyboardInterrupt
+
+    study = Study(space=LINE, sampler="random")
+    with pytest.raises(KeyboardInterrupt):
+        study.optimize(objective, trials=9, n_jobs=2, on_trial=interrupt)
+    assert study.trials[0].status is Status.DONE
+    pids = {int(file.name.split()[1]) for file in tmp_path.iterdir()}
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+# the ledger
+
+
+def test_two_studies_on_one_ledger_never_share_a_trial(tmp_path: Path) -> None:
+    studies = [Study("s", space=LINE, sampler="random", ledger=tmp_path / "s.db", seed=1) for _ in range(2)]
+    asked = [studies[turn % 2].ask() for turn in range(10)]
+    assert [trial.number for trial in asked] == list(range(10))
+    for turn, trial in reversed(list(enumerate(asked))):
+        studies[(turn + 1) % 2].tell(trial, square(trial))  # by the one that did not ask
+    assert _story(studies[0])[:9] == _story(studies[1])[:9]
+    studies[0].refresh(), studies[1].refresh()
+    assert _story(studies[0]) == _story(studies[1])
+    assert set(_statuses(studies[0])) == {Status.DONE}
+
+
+def test_two_studies_at_once_never_share_a_trial(tmp_path: Path) -> None:
+    ran: list[int] = []
+
+    def work() -> None:
+        study = Study("s", space=LINE, sampler="random", ledger=tmp_path / "s.db", seed=1)
+        study.optimize(lambda trial: ran.append(trial.number) or 1.0, trials=15)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(ran) == list(range(45))
+    study = Study("s", ledger=tmp_path / "s.db")
+    assert _statuses(study) == [Status.DONE] * 45
+
+
+def test_a_ledger_that_fails_does_not_lock_the_trial_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = MemoryLedger()
+    study, other = (Study("s", space=LINE, sampler="random", ledger=ledger, seed=1) for _ in range(2))
+    append = ledger.append
+
+    def full(facts: list[Fact]) -> list[int]:
+        raise st.StayTunedError("disk full")
+
+    monkeypatch.setattr(ledger, "append", full)
+    with pytest.raises(st.StayTunedError, match="disk full"):
+        study.ask()
+    monkeypatch.setattr(ledger, "append", append)
+    assert other.ask().number == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"goal": "max loss"}, "pursues 'min loss', not 'max loss'; give the new study another name"),
+        ({"goal": "min rmse"}, "pursues 'min loss'"),
+        ({"space": {"x": st.Float(-1, 2)}}, "has another space"),
+        ({"space": {"y": st.Float(-1, 1)}}, "has another space"),
+        ({"space": {"x": st.Choice([(1,), (2,)])}}, "has another space"),
+    ],
+)
+def test_a_study_keeps_its_goal_and_its_space(tmp_path: Path, options: dict[str, Any], said: str) -> None:
+    Study("s", space=LINE, ledger=tmp_path / "s.db")
+    with pytest.raises(UsageError, match=said):
+        Study("s", ledger=tmp_path / "s.db", **options)
+
+
+def test_a_study_keeps_its_seed(ledger: Any) -> None:
+    assert Study("s", space=LINE, ledger=ledger, seed=5).seed == 5
+    assert Study("s", ledger=ledger).seed == 5
+    fresh = Study("t", space=LINE, ledger=ledger).seed
+    assert Study("t", ledger=ledger).seed == fresh
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "7", True])
+def test_a_seed_is_a_whole_number(seed: Any) -> None:
+    with pytest.raises(UsageError, match=r"seed=.* must be a whole number") as caught:
+        Study(space=LINE, seed=seed)
+    assert repr(seed) in str(caught.value)
+
+
+def test_objects_as_choices_need_the_space_again(tmp_path: Path) -> None:
+    space = {"layers": st.Choice([(64,), (64, 64)]), "x": st.Float(0, 1)}
+    study = Study("s", space=space, sampler="random", ledger=tmp_path / "s.db", seed=1)
+    study.optimize(lambda trial: float(len(trial.config["layers"])), trials=6)
+    assert {t.config["layers"] for t in study.trials} == {(64,), (64, 64)}
+    with pytest.raises(UsageError, match="a space of Python objects.*pass the same space= again"):
+        Study("s", ledger=tmp_path / "s.db")
+    assert _story(Study("s", space=space, ledger=tmp_path / "s.db")) == _story(study)
+
+
+@pytest.mark.parametrize(
+    ("owner", "dead"),
+    [
+        ("{host}:{pid}:{born}:0", False),
+        ("{host}:{pid}:1.00:0", True),  # the number was given out again
+        ("{host}:4194305:{born}:0", True),  # above every process number
+        ("elsewhere:4194305:{born}:0", False),
+    ],
+)
+def test_only_a_process_known_to_be_gone_is_dead(owner: str, dead: bool) -> None:
+    host, pid, born, _ = Study(space=LINE)._owner.rsplit(":", 3)
+    assert study_module._is_dead(owner.format(host=host, pid=pid, born=born)) is dead
+
+
+# what it says
+
+
+def test_a_misspelt_method_is_said_at_once() -> None:
+    with pytest.raises(UsageError, match="method='randon' is not known; did you mean 'random'"):
+        Study(space=LINE, sampler="randon")
+
+
+def test_the_frame_has_a_row_per_trial() -> None:
+    study = Study(space={"x": st.Float(0, 1), "k": st.Choice(["a", "b"])}, goal="max auc", sampler="random", seed=1)
+    columns = ["number", "status", "auc", "seconds", "origin", "cure"]
+    assert list(study.to_frame().columns) == columns
+    study.optimize(lambda trial: {"auc": trial.config["x"], "f1": 0.5} if trial.number else 1 / 0, trials=3)
+    study.ask()
+    frame = study.to_frame()
+    assert set(frame.columns) == {*columns, "f1", "config.x", "config.k"}
+    assert list(frame["number"]) == [0, 1, 2, 3]
+    assert list(frame["status"]) == ["failed", "done", "done", "running"]
+    assert list(frame["auc"].isna()) == [True, False, False, True]
+    assert "ZeroDivisionError" in frame["cure"][0]
+    assert list(frame["config.x"]) == [t.config["x"] for t in study.trials]
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if m != "manual"])
+def test_minimize_with_every_method(method: str) -> None:
+    best = minimize(lambda c: abs(c["x"] - 0.25) + (c["k"] == "b"), {"x": st.Float(0, 1, step=0.05), "k": ["a", "b"]}, trials=40, method=method, seed=2)
+    assert best.config["k"] == "a"
+    assert best.scores["loss"] <= 0.1
+
+
+def test_minimize_by_hand_has_nothing_to_try() -> None:
+    with pytest.raises(NotFoundError, match="no configs were given by hand; enqueue"):
+        minimize(lambda c: c["x"], LINE, method="manual")
+
+
+def test_minimize_repeats_itself() -> None:
+    runs = [minimize(lambda c: c["x"] ** 2, LINE, trials=15, method="sobol", seed=3) for _ in range(2)]
+    assert (runs[0].config, runs[0].number) == (runs[1].config, runs[1].number)
+
+
+def test_an_executor_with_limits_of_its_own_keeps_them_within_a_budget_of_time() -> None:
+    study = Study(space=LINE, sampler="random")
+    with ProcessExecutor(1, timeout=0.5) as executor:
+        study.optimize(lambda trial: time.sleep(600 * (trial.number == 0)) or 1.0, trials=2, timeout=300, executor=executor)
+    assert _statuses(study) == [Status.TIMEOUT, Status.DONE]
