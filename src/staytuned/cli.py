@@ -10,9 +10,10 @@ import re
 import shlex
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -22,10 +23,11 @@ import yaml
 
 from staytuned import __version__
 from staytuned.automl.automl import AutoML
+from staytuned.automl.columns import KINDS
 from staytuned.automl.read import read_table
 from staytuned.automl.zoo import QUALITIES
 from staytuned.console import Listener, open_console, show_leaderboard, show_table
-from staytuned.errors import LedgerFull, NotFoundError, StayTunedError, UsageError
+from staytuned.errors import NotFoundError, StayTunedError, UsageError
 from staytuned.registry import Registry
 from staytuned.samplers.named import METHODS
 from staytuned.steward import Predictions, Steward
@@ -42,8 +44,10 @@ _DEFAULT_SECONDS = 60.0
 Method = StrEnum("Method", {name: name for name in METHODS})  # type: ignore[misc]
 QualityName = StrEnum("QualityName", {name: name for name in QUALITIES})  # type: ignore[misc]
 
-LedgerOption = Annotated[str, typer.Option("--ledger", help="Where everything is remembered: a path or URL.", envvar="STAYTUNED_LEDGER")]
-NameArgument = Annotated[str, typer.Argument(help="The model's name, as 'staytuned models' lists it.")]
+LedgerOption = Annotated[
+    str, typer.Option("--ledger", metavar="FILE", help="Where everything is remembered: a path, or sqlite:///path.", envvar="STAYTUNED_LEDGER")
+]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The model's name, as 'staytuned models' lists it.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
@@ -52,10 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
+    if debug:
+        logging.basicConfig(level=logging.INFO)
     try:
-        app(words, prog_name="staytuned", standalone_mode=False)
-    except typer.Exit as end:
-        sys.exit(end.exit_code)
+        code = app(words, prog_name="staytuned", standalone_mode=False)  # a verb's typer.Exit comes back as its code
+        sys.stdout.flush()  # here, where a reader that has gone can still be met
+        sys.exit(code or HEALTHY)
     except (typer.Abort, KeyboardInterrupt):
         _complain(f"stopped. Everything finished is saved; to continue: {shlex.join(['staytuned', *words])}", debug)
         sys.exit(_INTERRUPTED)
@@ -66,64 +72,68 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _complain(str(problem), debug)
         sys.exit(FAILED)
     except OSError as problem:
-        full = problem.errno == errno.ENOSPC
-        _complain(
-            str(LedgerFull(f"the disk is full: {problem.filename or ''}; free some space and run the same command again")) if full else str(problem), debug
-        )
+        _complain(_disk_trouble(problem), debug)
         sys.exit(FAILED)
     except Exception as problem:
         if hasattr(problem, "format_message"):  # the command line itself was wrong
-            _complain(f"{problem.format_message()}; try: staytuned --help", debug)
+            if not words:
+                typer.echo(problem.format_message())  # nothing was asked: the help
+                sys.exit(FAILED)
+            _complain(_command_line_trouble(problem, words), debug)
         else:
             _complain(f"internal error: {type(problem).__name__}: {problem}; run again with --debug and report what it prints", debug)
         sys.exit(FAILED)
-    sys.exit(HEALTHY)
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"staytuned {__version__}")
+        raise typer.Exit
 
 
 @app.callback(invoke_without_command=False)
 def _options(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and the log.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_say_version)] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="After a failure, show where it came from; may stand anywhere.")] = False,
 ) -> None:
     """Tune a model, watch it, keep it tuned."""
-    if version:
-        typer.echo(f"staytuned {__version__}")
-        raise typer.Exit
-    if debug:
-        logging.basicConfig(level=logging.DEBUG)
 
 
-@app.command()
+@app.command(short_help="Tune a model on a table, test it once, keep it.")
 def tune(
-    table: Annotated[str, typer.Argument(help="CSV, TSV, Parquet or JSON lines, compressed or not.")],
-    target: Annotated[str, typer.Option(help="The column to predict.")],
-    time: Annotated[float | None, typer.Option(help=f"Seconds for everything.  [default: {_DEFAULT_SECONDS:.0f}, if --trials is not given]")] = None,
-    trials: Annotated[int | None, typer.Option(help="Configs to try, the defaults included.")] = None,
-    metric: Annotated[str, typer.Option(help="auto, or roc_auc, f1, accuracy, rmse, ... or any scikit-learn scorer.")] = "auto",
-    name: Annotated[str | None, typer.Option(help="What to call the model.  [default: the file's name]")] = None,
-    method: Annotated[Method, typer.Option(help="How to search.")] = Method["auto"],
+    table: Annotated[str, typer.Argument(metavar="FILE", help="CSV, TSV, Parquet or JSON lines, compressed or not.")],
+    target: Annotated[str, typer.Option(metavar="COLUMN", help="The column to predict.")],
+    time: Annotated[float | None, typer.Option(metavar="SECONDS", help=f"For everything.  [default: {_DEFAULT_SECONDS:.0f}, if --trials is not given]")] = None,
+    trials: Annotated[int | None, typer.Option(metavar="NUMBER", help="Configs to try, the defaults included.")] = None,
+    metric: Annotated[str, typer.Option(metavar="NAME", help="auto, or roc_auc, f1, accuracy, rmse, ... or any scikit-learn scorer.")] = "auto",
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="What to call the model.  [default: the file's name]")] = None,
+    method: Annotated[Method, typer.Option(help="How to search; manual tries only --configs, or only the defaults.")] = Method["auto"],
     quality: Annotated[QualityName, typer.Option(help="fast: cheap models, 3 folds; balanced: all models, 5 folds; best: 10 folds.")] = QualityName["balanced"],
-    space: Annotated[str | None, typer.Option(help="YAML or JSON file that changes the default spaces.")] = None,
-    configs: Annotated[str | None, typer.Option(help="YAML or JSON file with a list of configs to try first; with --method manual, the only ones.")] = None,
-    task: Annotated[str | None, typer.Option(help="binary, multiclass or regression.  [default: inferred]")] = None,
-    kind: Annotated[list[str] | None, typer.Option(help="column=kind where the inferred kind is wrong; may be repeated.")] = None,
-    drop: Annotated[list[str] | None, typer.Option(help="A column to leave out; may be repeated.")] = None,
-    groups: Annotated[str | None, typer.Option(help="Column whose rows must stay together.")] = None,
-    time_order: Annotated[str | None, typer.Option(help="Column to split by time: train on earlier, test on later rows.")] = None,
-    test_size: Annotated[float, typer.Option(help="Share of the rows kept for the one test.")] = 0.2,
-    cv: Annotated[int | None, typer.Option(help="Validation folds.  [default: by the table's size]")] = None,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Worker processes; -1 for all processors.")] = -1,
-    seed: Annotated[int | None, typer.Option(help="Make the run repeatable.")] = None,
-    trial_timeout: Annotated[float | None, typer.Option(help="Seconds for one config.")] = None,
-    memory: Annotated[str | None, typer.Option(help="Memory for one config, such as 2GB.")] = None,
+    space: Annotated[str | None, typer.Option(metavar="FILE", help="YAML or JSON file that changes the default spaces.")] = None,
+    configs: Annotated[
+        str | None, typer.Option(metavar="FILE", help="YAML or JSON file with a list of configs to try first; with --method manual, the only ones.")
+    ] = None,
+    task: Annotated[str | None, typer.Option(metavar="TASK", help="binary, multiclass or regression.  [default: inferred]")] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN=KIND", help=f"Where the inferred kind is wrong: {', '.join(KINDS)}; may be repeated.")
+    ] = None,
+    drop: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="A column to leave out; may be repeated.")] = None,
+    groups: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column whose rows must stay together.")] = None,
+    time_order: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column to split by time: train on earlier, test on later rows.")] = None,
+    test_size: Annotated[float, typer.Option(metavar="SHARE", help="Share of the rows kept for the one test.")] = 0.2,
+    cv: Annotated[int | None, typer.Option(metavar="NUMBER", help="Validation folds.  [default: by the table's size]")] = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="NUMBER", help="Worker processes; -1 for all processors.")] = -1,
+    seed: Annotated[int | None, typer.Option(metavar="NUMBER", help="Make the run repeatable.")] = None,
+    trial_timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="For one config.  [default: 15 % of the time]")] = None,
+    memory: Annotated[str | None, typer.Option(metavar="SIZE", help="Memory for one config, such as 2GB.")] = None,
     ledger: LedgerOption = "staytuned.db",
-    out: Annotated[str, typer.Option(help="Folder for the report and the exported model.")] = "staytuned-out",
+    out: Annotated[str, typer.Option(metavar="FOLDER", help="Folder for the report and the exported model.")] = "staytuned-out",
     json_: JsonOption = False,
 ) -> None:
     """Tune a model on a table: read, split, baseline, search, choose, test once, report, keep."""
     console = open_console(stderr=json_)
     frame = read_table(table)
-    name = name or _name_of(table)
+    name = _name_of(table) if name is None else name
     store = open_ledger(ledger)
     with Listener(console) as listener:
         model = AutoML(
@@ -190,7 +200,7 @@ def tune(
     console.print(f"     next  staytuned predict {shlex.quote(name)} new.csv -o scored.csv", soft_wrap=True, markup=False)
 
 
-@app.command()
+@app.command(short_help="List the models kept.")
 def models(ledger: LedgerOption = "staytuned.db", json_: JsonOption = False) -> None:
     """List the models kept, and which version of each is in service."""
     registry = Registry(_existing(ledger))
@@ -233,28 +243,40 @@ def models(ledger: LedgerOption = "staytuned.db", json_: JsonOption = False) -> 
     show_table(open_console(), ["model", "version", "", "made", "rows", "metric", "scores", "table", "why"], cells)
 
 
-@app.command()
+@app.command(short_help="Score rows with the version in service.")
 def predict(
     name: NameArgument,
-    table: Annotated[str, typer.Argument(help="Rows to score, with the training table's columns.")],
-    output: Annotated[str | None, typer.Option("--output", "-o", help="Where to write: .csv, .parquet or .jsonl.  [default: CSV on standard output]")] = None,
+    table: Annotated[str, typer.Argument(metavar="FILE", help="Rows to score, with the training table's columns.")],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where to write: .csv, .tsv, .parquet or .jsonl, packed if it ends in .gz.  [default: CSV on standard output]",
+        ),
+    ] = None,
     ledger: LedgerOption = "staytuned.db",
 ) -> None:
     """Score rows with the version in service; every prediction is logged with an id and the version."""
+    write = None if output is None else _writer(Path(output))  # before anything is logged
     frame = read_table(table)
     said = Steward(_existing(ledger), name).predict(frame)
-    scored = frame.reset_index(drop=True).assign(**_columns_of(said))
-    if output is None:
+    columns = _columns_of(said)
+    if hidden := [column for column in columns if column in frame.columns]:
+        typer.echo(f"note: the table's own {', '.join(map(repr, hidden))} gave way to what the model says", err=True)
+    scored = frame.reset_index(drop=True).drop(columns=hidden).assign(**columns)
+    if write is None:
         typer.echo(scored.to_csv(index=False), nl=False)
         return
-    _write(scored, Path(output))
+    write(scored)
     typer.echo(f"{len(scored):,} rows scored by version {said.version} of {name}, logged, and written to {output}", err=True)
 
 
 @app.command()
 def watch(
     name: NameArgument,
-    table: Annotated[str, typer.Argument(help="Recent rows; with the target column where it is known.")],
+    table: Annotated[str, typer.Argument(metavar="FILE", help="Recent rows; with the target column where it is known.")],
     ledger: LedgerOption = "staytuned.db",
     json_: JsonOption = False,
 ) -> None:
@@ -275,7 +297,7 @@ def watch(
     raise typer.Exit(HEALTHY if health.verdict == "healthy" else ATTENTION)
 
 
-@app.command()
+@app.command(short_help="Retrain, retune, promote or roll back, if need be.")
 def tend(name: NameArgument, ledger: LedgerOption = "staytuned.db", json_: JsonOption = False) -> None:
     """Do what the model's health asks for: keep, retrain, retune, promote or roll back; the reason is recorded."""
     tended = Steward(_existing(ledger), name).tend()
@@ -310,8 +332,8 @@ def history(name: NameArgument, ledger: LedgerOption = "staytuned.db", json_: Js
 @app.command()
 def promote(
     name: NameArgument,
-    version: Annotated[int, typer.Argument(help="The version to put in service.")],
-    reason: Annotated[str, typer.Option(help="Why; it is recorded.")] = "asked for by hand",
+    version: Annotated[int, typer.Argument(metavar="VERSION", help="The version to put in service.")],
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; it is recorded.")] = "asked for by hand",
     ledger: LedgerOption = "staytuned.db",
 ) -> None:
     """Put a version in service by hand."""
@@ -321,7 +343,9 @@ def promote(
 
 @app.command()
 def rollback(
-    name: NameArgument, reason: Annotated[str, typer.Option(help="Why; it is recorded.")] = "asked for by hand", ledger: LedgerOption = "staytuned.db"
+    name: NameArgument,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; it is recorded.")] = "asked for by hand",
+    ledger: LedgerOption = "staytuned.db",
 ) -> None:
     """Put the version before back in service."""
     version = Registry(_existing(ledger)).roll_back(name, reason)
@@ -329,7 +353,7 @@ def rollback(
 
 
 def _columns_of(said: Predictions) -> dict[str, Any]:
-    """What was said, as columns; their names do not meet a table's own."""
+    """What was said, as columns."""
     columns: dict[str, Any] = {"prediction_id": said.ids, "prediction": said.prediction.labels}
     if said.prediction.probabilities is not None:
         columns |= {f"probability_{name}": said.prediction.probabilities[:, place] for place, name in enumerate(said.prediction.classes)}
@@ -340,6 +364,26 @@ def _complain(message: str, debug: bool) -> None:
     if debug:
         traceback.print_exc()
     typer.echo(f"staytuned: {' '.join(message.split())}", err=True)
+
+
+def _command_line_trouble(problem: Any, words: Sequence[str]) -> str:
+    """What the parser found, with the value it found and the verb whose help tells more."""
+    message = problem.format_message().replace("Value error, ", "").rstrip(".")
+    option = (getattr(getattr(problem, "param", None), "opts", None) or [""])[0]
+    given = next((after for word, after in pairwise(words) if word == option), None) or next(
+        (word.partition("=")[2] for word in words if option.startswith("--") and word.startswith(f"{option}=")), None
+    )
+    if given is not None and repr(given) not in message:
+        message = f"{message}: {given!r}"
+    verb = problem.ctx.info_name if problem.ctx.parent else ""
+    return f"{message}; see: {' '.join(['staytuned', verb]).strip()} --help"
+
+
+def _disk_trouble(problem: OSError) -> str:
+    where = f"{str(problem.filename)!r}: " if problem.filename else ""
+    if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{where}the disk is full; free some space and run the same command again"
+    return f"{where}{problem.strerror or problem}; check the path and your rights to it"
 
 
 def _existing(ledger: str) -> Any:
@@ -360,9 +404,11 @@ def _configs(path: str | None) -> list[dict[str, Any]]:
         return []
     try:
         body = yaml.safe_load(Path(path).read_text(encoding="utf-8"))  # YAML reads JSON as well
-    except (OSError, yaml.YAMLError) as problem:
-        raise UsageError(f"the configs file {path!r} cannot be read: {problem}") from problem
-    if not isinstance(body, list) or not all(isinstance(config, dict) for config in body):
+    except OSError as problem:
+        raise UsageError(f"the configs file {path!r} cannot be read: {problem.strerror or problem}") from problem
+    except (UnicodeDecodeError, yaml.YAMLError) as problem:
+        raise UsageError(f"the configs file {path!r} is no valid YAML or JSON: {problem}") from problem
+    if not isinstance(body, list) or not body or not all(isinstance(config, dict) for config in body):
         raise UsageError(f"the configs file {path!r} must hold a list of configs such as '- {{model: svm, svm.C: 10}}'")
     return body
 
@@ -380,23 +426,36 @@ def _pairs(texts: Sequence[str]) -> dict[str, str]:
 def _bytes(text: str | None) -> int | None:
     if text is None:
         return None
-    found = re.fullmatch(r"\s*([0-9.]+)\s*([KMGT]?)(i?B)?\s*", text, flags=re.IGNORECASE)
+    found = re.fullmatch(r"\s*(\d+\.?\d*)\s*([KMGT]?)(i?B)?\s*", text, flags=re.IGNORECASE)
     if not found or not float(found[1]) > 0:
         raise UsageError(f"--memory {text!r} must read like 500MB or 2GB")
     return int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))
 
 
-def _write(frame: pd.DataFrame, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    suffix = path.suffix.lower()
-    if suffix in (".parquet", ".pq"):
-        frame.to_parquet(path, index=False)
-    elif suffix in (".jsonl", ".ndjson"):
-        frame.to_json(path, orient="records", lines=True)
-    elif suffix in (".csv", ".gz", ".tsv", ".txt", ""):
-        frame.to_csv(path, index=False, sep="\t" if suffix == ".tsv" else ",")
-    else:
-        raise UsageError(f"cannot write {str(path)!r}: use .csv, .tsv, .parquet or .jsonl")
+def _writer(path: Path) -> Callable[[pd.DataFrame], None]:
+    """Writes a table to a path in the form its ending asks for."""
+    name = path.name.lower()
+    ending = Path(name).suffix
+    if ending == ".gz" and Path(name.removesuffix(".gz")).suffix in (".csv", ".tsv", ".jsonl", ".ndjson"):
+        ending = Path(name.removesuffix(".gz")).suffix  # pandas packs what it writes as text
+    if path.is_dir():
+        raise UsageError(f"{str(path)!r} is a folder; name a file in it, such as {str(path / 'scored.csv')!r}")
+    if ending not in (".csv", ".tsv", ".txt", ".parquet", ".pq", ".jsonl", ".ndjson"):
+        raise UsageError(f"cannot write {str(path)!r}: its name must end in .csv, .tsv, .parquet or .jsonl")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise UsageError(f"cannot write {str(path)!r}: {problem.strerror or problem}; choose another folder") from problem
+
+    def write(frame: pd.DataFrame) -> None:
+        if ending in (".parquet", ".pq"):
+            frame.to_parquet(path, index=False)
+        elif ending in (".jsonl", ".ndjson"):
+            frame.to_json(path, orient="records", lines=True)
+        else:
+            frame.to_csv(path, index=False, sep="\t" if ending == ".tsv" else ",")
+
+    return write
 
 
 def _scores(scores: dict[str, Any]) -> str:

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 import time as clock
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from staytuned._random import fresh_seed
 from staytuned.automl.columns import Table, infer
 from staytuned.automl.keep import keep
+from staytuned.automl.read import nearest
 from staytuned.automl.recipe import OnEvent, Plan, Said, Tuned, dummy_score, make_plan, silent, tune
 from staytuned.automl.report import write_report
 from staytuned.automl.result import Result, fit_verdict, learning_curve, test_once
 from staytuned.automl.split import hold_out
-from staytuned.automl.zoo import QUALITIES, ZOO, Quality, load_space, split_config
+from staytuned.automl.zoo import QUALITIES, ZOO, Quality, default_config, load_space, split_config
 from staytuned.errors import UsageError
 from staytuned.insight.leaderboard import Leaderboard, leaderboard
 from staytuned.protocols import Fact, Ledger
 from staytuned.registry import Version
+from staytuned.samplers.named import METHODS
 from staytuned.space.space import Config
 from staytuned.store.open import open_ledger
 from staytuned.trial import Trial
@@ -47,7 +52,8 @@ class AutoML(BaseEstimator):  # type: ignore[misc]
         random_state: seed. With trials, one worker and no time limit the whole run repeats exactly.
         method: auto manual grid random sobol bayes tpe evolution.
         space: changes to the default spaces: ``{"lightgbm": {"num_leaves": [15, 31]}, "svm": False}``, or the path of a YAML or JSON file.
-        configs: configs to try first, such as ``{"model": "svm", "svm.C": 10}``; the only ones with method="manual".
+        configs: configs to try first, such as ``{"model": "svm", "svm.C": 10}``; what one leaves out is the model's default. With method="manual",
+            the only ones.
         test_size: share of the rows set aside for the one test.
         cv: validation folds; None to decide by the table's size.
         task: "binary", "multiclass" or "regression"; None to infer it.
@@ -129,12 +135,13 @@ class AutoML(BaseEstimator):  # type: ignore[misc]
         self._check_options()
         steps = _Timeline(self.on_event or silent, self.time)
         frame, target = _framed(X, y, target)
-        seed = fresh_seed() if self.random_state is None else int(self.random_state)
         features, labels, table = steps.timed("read", lambda: infer(frame, target, task=self.task, kinds=self.kinds, drop=self.drop))
         steps.say("Read", _read_sentence(table, features))
         for warning in table.warnings:
             steps.say("Note", warning)
         groups, time_order = (_column(values, frame, features, name) for values, name in ((groups, "groups"), (time_order, "time_order")))
+        ledger = open_ledger(self.ledger)
+        study, seed = self._study(ledger, features[[c.name for c in table.used]].assign(**{table.target: labels}), groups, time_order)
         split = hold_out(labels, table.task, share=self.test_size, groups=groups, time_order=time_order, seed=seed)
         steps.say("Split", split.sentence)
         X_train, y_train = features.iloc[split.train], labels[split.train]
@@ -150,11 +157,11 @@ class AutoML(BaseEstimator):  # type: ignore[misc]
             seed=seed,
             **{key: None if values is None else np.asarray(values)[split.train] for key, values in inside.items()},
         )
+        warm = [_completed(config, plan) for config in self.configs]
         steps.say("Space", _space_sentence(plan))
         blind = steps.timed("baseline", lambda: dummy_score(X_train, y_train, table, plan))
         steps.say("Baseline", f"a model that looks at no column has {plan.metric.name} {blind:.4f} in validation")
-        ledger = open_ledger(self.ledger)
-        tuned = steps.timed("tune", lambda: self._tuned(X_train, y_train, table, plan, ledger, seed, steps))
+        tuned = steps.timed("tune", lambda: self._tuned(X_train, y_train, table, plan, warm, ledger, study, seed, steps))
         steps.say("Choose", _choice_sentence(tuned))
         test, prediction, baseline = steps.timed("test", lambda: test_once(tuned, features, labels, split, table, seed=seed))
         steps.say("Test", test.sentence)
@@ -169,6 +176,7 @@ class AutoML(BaseEstimator):  # type: ignore[misc]
         self.held_out_ = features.iloc[split.test].assign(**{table.target: labels[split.test]})
         if table.task != "regression":
             self.classes_ = np.asarray(tuned.pipeline.classes_)
+        ledger.append([Fact(f"study/{study}", "closed", {}, key="closed")])
         return self
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
@@ -214,11 +222,22 @@ class AutoML(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "result_")
         return keep(self.result_, self.training_, open_ledger(self.ledger if ledger is None else ledger))
 
-    def _tuned(self, X: Any, y: Any, table: Table, plan: Plan, ledger: Ledger, seed: int, steps: _Timeline) -> Tuned:
-        signature = {"rows": len(X), "columns": list(X.columns), "metric": plan.metric.name, "folds": plan.folds_named, "seed": self.random_state}
-        study, stored_seed = _study_to_continue(ledger, self.name, signature)
+    def _study(self, ledger: Ledger, known: Any, groups: Any, time_order: Any) -> tuple[str, int]:
+        """The study's name and seed: of one that was broken off in the same call on the same table, or of a new one.
+
+        The seed decides the split: a run that goes on must keep the test rows that its trials never saw.
+        """
+        options = [self.metric, self.quality, self.method, self.space, list(self.configs), self.test_size, self.cv, self.random_state]
+        if isinstance(self.space, str | Path) and Path(self.space).is_file():
+            options.append(Path(self.space).read_bytes())
+        rows = [pd.util.hash_pandas_object(pd.DataFrame(known), index=False).to_numpy().tobytes()]
+        rows += [pd.util.hash_array(np.asarray(values)).tobytes() for values in (groups, time_order) if values is not None]
+        signature = hashlib.sha256(b"".join([*rows, repr([*options, list(known.columns)]).encode()])).hexdigest()
+        return _study_to_continue(ledger, self.name, signature, fresh_seed() if self.random_state is None else int(self.random_state))
+
+    def _tuned(self, X: Any, y: Any, table: Table, plan: Plan, warm: Sequence[Config], ledger: Ledger, study: str, seed: int, steps: _Timeline) -> Tuned:
         left = steps.left()
-        tuned = tune(
+        return tune(
             X,
             y,
             table,
@@ -226,28 +245,38 @@ class AutoML(BaseEstimator):  # type: ignore[misc]
             method=self.method,
             trials=self.trials,
             seconds=None if left is None or self.time is None else max(left - _SHOW_SHARE * self.time, 0.3 * self.time),
-            warm=self.configs,
-            with_defaults=self.method != "manual" or not self.configs,
+            warm=warm,
+            with_defaults=self.method != "manual" or not warm,
             ledger=ledger,
             name=study,
-            seed=seed if stored_seed is None else stored_seed,
+            seed=seed,
             n_jobs=self.n_jobs,
             trial_timeout=self.trial_timeout,
             memory=self.memory,
             on_event=self.on_event,
         )
-        ledger.append([Fact(f"study/{study}", "closed", {}, key="closed")])
-        return tuned
 
     def _check_options(self) -> None:
         if self.time is None and self.trials is None and self.method != "manual":
             raise UsageError("give time= in seconds, trials=, or both: without either the search would never end")
-        if self.quality not in QUALITIES:
-            raise UsageError(f"quality={self.quality!r} must be one of {', '.join(QUALITIES)}")
+        for option in ("time", "trial_timeout", "memory"):
+            value = getattr(self, option)
+            if value is not None and not 0 < value < float("inf"):
+                raise UsageError(f"{option}={value!r} must be more than 0{', in seconds' * (option != 'memory')}; leave it out for no limit")
+        for option, least in (("trials", 1), ("cv", 1), ("random_state", 0)):
+            value = getattr(self, option)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, Integral) or value < least):
+                raise UsageError(f"{option}={value!r} must be a whole number of at least {least}")
+        for option, names in (("quality", QUALITIES), ("method", METHODS)):
+            value = str(getattr(self, option))
+            if value not in names:
+                raise UsageError(f"{option}={value!r} must be one of {', '.join(names)}{nearest(value, tuple(names))}")
         if not 0 < self.test_size < 1:
             raise UsageError(f"test_size={self.test_size!r} is a share of the rows: between 0 and 1, such as 0.2")
-        if self.cv is not None and (int(self.cv) != self.cv or self.cv < 1):
-            raise UsageError(f"cv={self.cv!r} must be a whole number of folds of at least 1")
+        if self.n_jobs == 0:
+            raise UsageError("n_jobs=0 must be 1 for one at a time, a number of worker processes, or -1 for all processors")
+        if not isinstance(self.name, str) or not self.name.strip() or "/" in self.name:
+            raise UsageError(f"name={self.name!r} must be a text without '/', such as 'titanic'")
 
 
 class _Timeline:
@@ -273,8 +302,6 @@ class _Timeline:
 
 
 def _framed(X: Any, y: Any, target: str | None) -> tuple[Any, str]:
-    import pandas as pd
-
     frame = X if isinstance(X, pd.DataFrame) else pd.DataFrame(np.asarray(X)).rename(columns=lambda c: f"x{c}")
     if y is None:
         if target is None:
@@ -294,7 +321,8 @@ def _column(values: Any, frame: Any, features: Any, option: str) -> Any:
         return None
     if isinstance(values, str):
         if values not in frame.columns:
-            raise UsageError(f"{option}={values!r} is not a column; the table has {', '.join(map(str, frame.columns[:12]))}")
+            names = [str(c) for c in frame.columns]
+            raise UsageError(f"{option}={values!r} is not a column{nearest(values, names) or '; the table has ' + ', '.join(names[:12])}")
         return frame.loc[features.index, values].to_numpy()
     array = np.asarray(values)
     if len(array) != len(frame):
@@ -302,18 +330,40 @@ def _column(values: Any, frame: Any, features: Any, option: str) -> Any:
     return array[frame.index.get_indexer(features.index)]
 
 
-def _study_to_continue(ledger: Ledger, name: str, signature: Mapping[str, Any]) -> tuple[str, int | None]:
-    """The name of the study to use, and its seed if it is one that was broken off and has the same signature."""
+def _study_to_continue(ledger: Ledger, name: str, signature: str, seed: int) -> tuple[str, int]:
+    """The first study of the name, or the name with a number, that is free or was broken off with the same signature; and its seed."""
     number = 1
     while True:
         study = name if number == 1 else f"{name}-{number}"
         stream = f"study/{study}"
-        if ledger.append([Fact(stream, "planned", dict(signature), key="planned")])[0]:
-            return study, None
-        facts = {f.kind: f.body for f in ledger.read(stream) if f.kind in ("planned", "founded", "closed")}
-        if "closed" not in facts and facts["planned"] == signature:
-            return study, facts["founded"]["seed"] if "founded" in facts else None
+        facts = {fact.kind: fact.body for fact in ledger.read(stream) if fact.kind in ("planned", "founded", "closed")}
+        if not facts and ledger.append([Fact(stream, "planned", {"signature": signature, "seed": seed}, key="planned")])[0]:
+            return study, seed
+        if "closed" not in facts and facts.get("planned", {}).get("signature") == signature:
+            return study, int(facts["planned"]["seed"])
         number += 1
+
+
+def _completed(config: Config, plan: Plan) -> Config:
+    """A config given by hand, what it leaves out filled with its model's defaults.
+
+    Raises:
+        UsageError: it does not fit the space.
+    """
+    families = {family.name: family for family in plan.families}
+    name = config.get("model")
+    if name not in families:
+        why = f"{name!r} is left out: {plan.left_out[name]}" if name in plan.left_out else f"model={name!r} is not one of {', '.join(families)}"
+        raise UsageError(f"the config {dict(config)!r} cannot be tried: {why}{nearest(str(name), tuple(families))}")
+    if unknown := [key for key in config if key not in plan.space.dimensions]:
+        own = tuple(key for key in plan.space.dimensions if key.startswith(f"{name}."))
+        raise UsageError(
+            f"the config {dict(config)!r} cannot be tried: {unknown[0]!r} is not in the space{nearest(unknown[0], own)}; {name} has {', '.join(own)}"
+        )
+    full = plan.space.pruned(default_config(families[name]) | dict(config)) | dict(config)
+    if problem := plan.space.problem(full):
+        raise UsageError(f"the config {dict(config)!r} cannot be tried: {problem}")
+    return full
 
 
 def _read_sentence(table: Table, features: Any) -> str:

@@ -253,7 +253,9 @@ def _target(series: pd.Series[Any], task: str | None) -> tuple[Array, Task, tupl
         raise TableError(f"the target {name!r} is a date, such as {str(series.iloc[0])!r}; name a number or a label as target")
     distinct = int(_hashable(series.to_frame())[series.name].nunique())
     if distinct == 1:
-        raise TableError(f"the target {name!r} has only one value, {series.iloc[0]!r}; there is nothing to tell apart")
+        raise TableError(
+            f"the target {name!r} has only one value, {label(series.iloc[0])!r}; there is nothing to tell apart: name another target, or add rows with another value"
+        )
     numbers = _numbers(series)
     if task == "regression" or (task is None and _wants_regression(series, numbers, distinct)):
         return _regression_target(series, numbers, distinct, task), "regression", ()

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import rankdata
 from sklearn import metrics as sk
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
@@ -31,6 +32,8 @@ class Metric:
         needs: "label" for predicted values, "proba" for class probabilities.
         title: for people.
         note: what was chosen on the user's behalf, in words; empty if nothing.
+        quick: the same number from (y, labels, probabilities, classes) without scikit-learn's checks of its input, which cost a bootstrap
+            most of its time; None where there is none.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Metric:
     needs: Literal["label", "proba"]
     title: str
     note: str = ""
+    quick: Callable[..., float] | None = None
 
 
 def metric_for(name: str | Scorer, task: Task, classes: Sequence[Any] = ()) -> Metric:
@@ -67,7 +71,7 @@ def metric_for(name: str | Scorer, task: Task, classes: Sequence[Any] = ()) -> M
         raise UsageError(_refusal(asked, task, known))
     note = f"{asked} is for two classes; {plain} is used for {len(classes)}" if plain != asked else ""
     made, direction, needs = _made(plain, task, tuple(classes))
-    return Metric(plain, direction, made, needs, _TITLES.get(plain, plain.replace("_", " ")), note)
+    return Metric(plain, direction, made, needs, _TITLES.get(plain, plain.replace("_", " ")), note, _QUICK.get((plain, task)))
 
 
 def names_for(task: Task) -> tuple[str, ...]:
@@ -95,12 +99,50 @@ def score_of(metric: Metric, y: Array, labels: Array, probabilities: Array | Non
     Raises:
         UsageError: the metric needs probabilities and there are none.
     """
+    if metric.quick is not None and (metric.needs == "label" or probabilities is not None):
+        return metric.quick(np.asarray(y), np.asarray(labels), probabilities, classes)
     if classes is None or not len(classes):
         return float(metric.scorer(_StoredNumbers(labels), np.zeros((len(y), 1)), y))
     if metric.needs == "proba" and probabilities is None:
         raise UsageError(f"{metric.name} needs class probabilities; this model gave none")
     model = _StoredClasses(labels, probabilities, classes)
     return float(metric.scorer(model, np.zeros((len(y), 1)), y))
+
+
+def _accuracy(y: Array, labels: Array, probabilities: Array | None, classes: Sequence[Any]) -> float:  # noqa: ARG001 - one signature for all
+    return float(np.mean(y == labels))
+
+
+def _auc(y: Array, labels: Array, probabilities: Array, classes: Sequence[Any]) -> float:  # noqa: ARG001
+    """The share of pairs of a positive and a negative that stand in the right order (Mann & Whitney 1947); NaN without a pair."""
+    positive = y == np.asarray(classes)[1]
+    ones, zeros = int(positive.sum()), int((~positive).sum())
+    if not ones or not zeros:
+        return float("nan")
+    ranks = rankdata(np.asarray(probabilities)[:, 1])
+    return float((ranks[positive].sum() - ones * (ones + 1) / 2) / (ones * zeros))
+
+
+def _mse(y: Array, labels: Array, probabilities: Array | None, classes: Sequence[Any] | None) -> float:  # noqa: ARG001
+    return float(np.mean((y - labels) ** 2))
+
+
+def _rmse(y: Array, labels: Array, probabilities: Array | None, classes: Sequence[Any] | None) -> float:  # noqa: ARG001
+    return float(np.sqrt(np.mean((y - labels) ** 2)))
+
+
+def _mae(y: Array, labels: Array, probabilities: Array | None, classes: Sequence[Any] | None) -> float:  # noqa: ARG001
+    return float(np.mean(np.abs(y - labels)))
+
+
+_QUICK: dict[tuple[str, Task], Callable[..., float]] = {
+    ("roc_auc", "binary"): _auc,
+    ("accuracy", "binary"): _accuracy,
+    ("accuracy", "multiclass"): _accuracy,
+    ("rmse", "regression"): _rmse,
+    ("mse", "regression"): _mse,
+    ("mae", "regression"): _mae,
+}
 
 
 class _StoredNumbers(RegressorMixin, BaseEstimator):  # type: ignore[misc]

@@ -28,7 +28,6 @@ from staytuned.space.space import Config, Space
 from staytuned.study import Study
 from staytuned.trial import Status, Trial
 
-_BASELINE_SHARE = 0.5  # of the time, at most, for the defaults
 _TRIAL_SHARE = 0.15  # of the time, at most, for one trial
 
 
@@ -204,21 +203,20 @@ def tune(
         say(Said("Continue", f"study {study.name!r} already has {len(study.trials)} trials; going on from there"))
     evaluator = CrossValidation(Build(table), X, y, plan.folds, {plan.metric.name: plan.metric.scorer})
     limit = trial_timeout if trial_timeout is not None else None if seconds is None else max(_TRIAL_SHARE * seconds, 2.0)
-    workers = -1 if n_jobs is None else n_jobs
+    workers, planned = -1 if n_jobs is None else n_jobs, trials
     budget = _Clock(began, seconds)
-    with executor_for(workers, timeout=limit, memory=memory) as executor:
+    if trials is not None:
+        trials = max(trials - sum(t.status is not Status.RUNNING for t in study.trials), 0)
+    baselines = _Baselines(study, plan, len(defaults), say)
 
-        def run(at_most: int | None, until: float | None) -> None:
-            if at_most is None or at_most > 0:
-                study.optimize(Evaluated(evaluator), at_most, until, executor=executor, on_trial=lambda t: say(_moved(study, t, trials, budget)))
+    def heard(trial: Trial) -> None:
+        say(_moved(study, trial, planned, budget))
+        baselines.heard()
 
-        if trials is not None:
-            trials = max(trials - sum(t.status is not Status.RUNNING for t in study.trials), 0)
-        first = study.waiting if trials is None else min(study.waiting, trials)
-        run(first, budget.share(_BASELINE_SHARE))
-        finished = [t for t in study.trials if t.status is Status.DONE]
-        say(Said("Baseline", _baseline_sentence(study, plan)))
-        run(None if trials is None else trials - first, budget.left(reserve=_final_fit_seconds(finished, len(plan.folds))))
+    if trials is None or trials > 0:
+        reserve = 0.0 if limit is None else _final_fit_share(len(plan.folds)) * limit
+        with executor_for(workers, timeout=limit, memory=memory) as executor:
+            study.optimize(Evaluated(evaluator), trials, budget.left(reserve), executor=executor, on_trial=heard)
     say(Said("Tune", f"{len(study.trials)} trials; ended because {study.why_ended}"))
     best = study.best
     return Tuned(best.config, plan.goal.score(best), study, fit_config(best.config, X, y, table, seed=best.seed), plan, baseline_of(study))
@@ -279,24 +277,37 @@ class _Clock:
     began: float
     seconds: float | None
 
-    def share(self, share: float) -> float | None:
-        return None if self.seconds is None else max(self.seconds * share, 0.1)
-
     def left(self, reserve: float = 0.0) -> float | None:
         return None if self.seconds is None else max(self.began + self.seconds - clock.monotonic() - reserve, 0.001)
 
 
-def _final_fit_seconds(finished: Sequence[Trial], n_folds: int) -> float:
-    """What the last fit will need: more rows than a fold's, and half as much again for what a search may find."""
-    slowest = max((np.mean([r.fit_seconds for r in t.readings]) for t in finished if t.readings), default=1.0)
-    return float(1.5 * slowest * (n_folds / max(n_folds - 1, 1)) + 0.2)
+def _final_fit_share(n_folds: int) -> float:
+    """What the last fit may take, as a share of what a trial may take: a trial fits k folds, each of (k - 1) / k of the rows; a single one 4 / 5."""
+    rows = 1.25 if n_folds == 1 else n_folds / (n_folds - 1)
+    return 1.3 * rows / n_folds
 
 
-def _baseline_sentence(study: Study, plan: Plan) -> str:
-    baseline = baseline_of(study)
-    if baseline is None:
-        return "no default config finished; the search goes on without a baseline"
-    return f"the best default is {ZOO[split_config(baseline.config)[0]].title} with {plan.metric.name} {plan.goal.score(baseline):.4f} in validation"
+@dataclass
+class _Baselines:
+    """Says which default is best once all have ended."""
+
+    study: Study
+    plan: Plan
+    waiting: int
+    say: OnEvent
+
+    def heard(self) -> None:
+        ended = sum(t.origin == "default" and t.status is not Status.RUNNING for t in self.study.trials)
+        if self.waiting and ended >= self.waiting:
+            self.waiting = 0
+            self.say(Said("Baseline", self._sentence()))
+
+    def _sentence(self) -> str:
+        baseline = baseline_of(self.study)
+        if baseline is None:
+            return "no default config finished; the search goes on without a baseline"
+        title, score = ZOO[split_config(baseline.config)[0]].title, self.plan.goal.score(baseline)
+        return f"the best default is {title} with {self.plan.metric.name} {score:.4f} in validation"
 
 
 def _moved(study: Study, trial: Trial, planned: int | None, budget: _Clock) -> Moved:

@@ -112,7 +112,7 @@ def test_once(tuned: Tuned, X: Any, y: Any, split: Split, table: Table, *, seed:
         same = tuned.baseline.config == tuned.config
         baseline = prediction if same else predict(fit_config(tuned.baseline.config, X_train, y_train, table, seed=tuned.baseline.seed), X_test, table)
     dummy_point = _scoring(metric, blind)(y_test, _numbers(blind))
-    rounds = 500 if len(y_test) <= 3000 else 200
+    rounds = 500 if metric.quick is None else 1000
     rng, own = generator(seed, "test"), _numbers(prediction)
     both = None if baseline is None else compared(_scoring(metric, prediction), y_test, own, _numbers(baseline), rng=rng, rounds=rounds)
     of_tuned = both.a if both else bootstrap(_scoring(metric, prediction), y_test, own, rng=rng, rounds=rounds)
