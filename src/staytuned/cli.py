@@ -132,6 +132,7 @@ def tune(
 ) -> None:
     """Tune a model on a table: read, split, baseline, search, choose, test once, report, keep."""
     console = open_console(stderr=json_)
+    _check_folder(Path(out))
     frame = read_table(table)
     name = _name_of(table) if name is None else name
     store = open_ledger(ledger)
@@ -410,7 +411,12 @@ def _configs(path: str | None) -> list[dict[str, Any]]:
         raise UsageError(f"the configs file {path!r} is no valid YAML or JSON: {problem}") from problem
     if not isinstance(body, list) or not body or not all(isinstance(config, dict) for config in body):
         raise UsageError(f"the configs file {path!r} must hold a list of configs such as '- {{model: svm, svm.C: 10}}'")
-    return body
+    return [{name: _number(value) for name, value in config.items()} for config in body]
+
+
+def _number(value: Any) -> Any:
+    """YAML takes 1e-3 for text, which wants it written as 1.0e-3."""
+    return float(value) if isinstance(value, str) and re.fullmatch(r"[-+]?\d+\.?\d*[eE][-+]?\d+", value) else value
 
 
 def _pairs(texts: Sequence[str]) -> dict[str, str]:
@@ -456,6 +462,13 @@ def _writer(path: Path) -> Callable[[pd.DataFrame], None]:
             frame.to_csv(path, index=False, sep="\t" if ending == ".tsv" else ",")
 
     return write
+
+
+def _check_folder(folder: Path) -> None:
+    """Now, and not after an hour's work."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise UsageError(f"--out {str(folder)!r}: nothing can be written to {str(there)!r}; choose another folder")
 
 
 def _scores(scores: dict[str, Any]) -> str:

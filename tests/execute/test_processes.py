@@ -78,7 +78,7 @@ def test_a_task_past_its_memory_is_ended() -> None:
         assert isinstance(problem, TrialOutOfMemory)
         assert f"past its limit of {limit / 1e6:.0f} MB; raise" in str(problem)
         grown = float(str(problem).partition("grew to ")[2].partition(" MB")[0])
-        assert grown > limit / 1e6
+        assert grown >= round(limit / 1e6)  # the message rounds
         _assert_works(executor)
 
 

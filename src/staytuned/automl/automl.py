@@ -139,7 +139,7 @@ class AutoML(BaseEstimator):  # type: ignore[misc]
         steps.say("Read", _read_sentence(table, features))
         for warning in table.warnings:
             steps.say("Note", warning)
-        groups, time_order = (_column(values, frame, features, name) for values, name in ((groups, "groups"), (time_order, "time_order")))
+        groups, time_order = (_column(values, frame, features, table, name) for values, name in ((groups, "groups"), (time_order, "time_order")))
         ledger = open_ledger(self.ledger)
         study, seed = self._study(ledger, features[[c.name for c in table.used]].assign(**{table.target: labels}), groups, time_order)
         split = hold_out(labels, table.task, share=self.test_size, groups=groups, time_order=time_order, seed=seed)
@@ -231,7 +231,7 @@ class AutoML(BaseEstimator):  # type: ignore[misc]
         if isinstance(self.space, str | Path) and Path(self.space).is_file():
             options.append(Path(self.space).read_bytes())
         rows = [pd.util.hash_pandas_object(pd.DataFrame(known), index=False).to_numpy().tobytes()]
-        rows += [pd.util.hash_array(np.asarray(values)).tobytes() for values in (groups, time_order) if values is not None]
+        rows += [pd.util.hash_pandas_object(pd.Series(values), index=False).to_numpy().tobytes() for values in (groups, time_order) if values is not None]
         signature = hashlib.sha256(b"".join([*rows, repr([*options, list(known.columns)]).encode()])).hexdigest()
         return _study_to_continue(ledger, self.name, signature, fresh_seed() if self.random_state is None else int(self.random_state))
 
@@ -275,7 +275,7 @@ class AutoML(BaseEstimator):  # type: ignore[misc]
             raise UsageError(f"test_size={self.test_size!r} is a share of the rows: between 0 and 1, such as 0.2")
         if self.n_jobs == 0:
             raise UsageError("n_jobs=0 must be 1 for one at a time, a number of worker processes, or -1 for all processors")
-        if not isinstance(self.name, str) or not self.name.strip() or "/" in self.name:
+        if not str(self.name).strip() or "/" in str(self.name):
             raise UsageError(f"name={self.name!r} must be a text without '/', such as 'titanic'")
 
 
@@ -315,19 +315,25 @@ def _framed(X: Any, y: Any, target: str | None) -> tuple[Any, str]:
     return frame.assign(**{name: np.asarray(y)}), name
 
 
-def _column(values: Any, frame: Any, features: Any, option: str) -> Any:
+def _column(values: Any, frame: Any, features: Any, table: Table, option: str) -> Any:
     """Values for the rows that are left, from a column's name or an array as long as the table."""
     if values is None:
         return None
     if isinstance(values, str):
+        named = f"{option}={values!r}"
         if values not in frame.columns:
             names = [str(c) for c in frame.columns]
-            raise UsageError(f"{option}={values!r} is not a column{nearest(values, names) or '; the table has ' + ', '.join(names[:12])}")
-        return frame.loc[features.index, values].to_numpy()
-    array = np.asarray(values)
-    if len(array) != len(frame):
-        raise UsageError(f"{option} has {len(array):,} values for a table of {len(frame):,} rows")
-    return array[frame.index.get_indexer(features.index)]
+            raise UsageError(f"{named} is not a column{nearest(values, names) or '; the table has ' + ', '.join(names[:12])}")
+        is_date = any(column.name == values and column.kind == "date" for column in table.columns)  # text would be sorted by its letters
+        left = features[values] if is_date else frame.loc[features.index, values]
+    else:
+        named = option
+        if len(np.asarray(values)) != len(frame):
+            raise UsageError(f"{option} has {len(np.asarray(values)):,} values for a table of {len(frame):,} rows")
+        left = pd.Series(np.asarray(values)[frame.index.get_indexer(features.index)])
+    if missing := int(left.isna().sum()):
+        raise UsageError(f"{named} has no value in {missing:,} of {len(left):,} rows; fill them in, or drop those rows")
+    return left.to_numpy()
 
 
 def _study_to_continue(ledger: Ledger, name: str, signature: str, seed: int) -> tuple[str, int]:
@@ -351,10 +357,10 @@ def _completed(config: Config, plan: Plan) -> Config:
         UsageError: it does not fit the space.
     """
     families = {family.name: family for family in plan.families}
-    name = config.get("model")
+    name = str(config.get("model"))
     if name not in families:
         why = f"{name!r} is left out: {plan.left_out[name]}" if name in plan.left_out else f"model={name!r} is not one of {', '.join(families)}"
-        raise UsageError(f"the config {dict(config)!r} cannot be tried: {why}{nearest(str(name), tuple(families))}")
+        raise UsageError(f"the config {dict(config)!r} cannot be tried: {why}{nearest(name, tuple(families))}")
     if unknown := [key for key in config if key not in plan.space.dimensions]:
         own = tuple(key for key in plan.space.dimensions if key.startswith(f"{name}."))
         raise UsageError(

@@ -253,18 +253,16 @@ def _target(series: pd.Series[Any], task: str | None) -> tuple[Array, Task, tupl
         raise TableError(f"the target {name!r} is a date, such as {str(series.iloc[0])!r}; name a number or a label as target")
     distinct = int(_hashable(series.to_frame())[series.name].nunique())
     if distinct == 1:
-        raise TableError(
-            f"the target {name!r} has only one value, {label(series.iloc[0])!r}; there is nothing to tell apart: name another target, or add rows with another value"
-        )
+        raise TableError(f"the target {name!r} has only one value, {label(series.iloc[0])!r}: there is nothing to tell apart; name another target")
     numbers = _numbers(series)
     if task == "regression" or (task is None and _wants_regression(series, numbers, distinct)):
         return _regression_target(series, numbers, distinct, task), "regression", ()
     if distinct > n / 2:
         how = "all" if distinct == n else f"{distinct:,} of {n:,}"
-        cure = "name another target" if numbers.isna().any() else "name another target, or pass task='regression'"
-        raise TableError(f"the values of the target {name!r} are {how} different, such as {series.iloc[0]!r}: an identifier cannot be predicted; {cure}")
+        cure = "name another target" if numbers.isna().any() else "name another target, or pass task='regression' (--task regression)"
+        raise TableError(f"the values of the target {name!r} are {how} different, such as {label(series.iloc[0])!r}: an identifier cannot be predicted; {cure}")
     if task == "binary" and distinct > 2:
-        raise TableError(f"task='binary', but the target {name!r} has {distinct} values; pass task='multiclass'")
+        raise TableError(f"task='binary', but the target {name!r} has {distinct} values; pass task='multiclass' (--task multiclass)")
     y = _class_values(series)
     classes = np.unique(y)
     return y, ("binary" if len(classes) == 2 else "multiclass"), tuple(classes.tolist())
@@ -280,9 +278,13 @@ def _wants_regression(series: pd.Series[Any], numbers: pd.Series[Any], distinct:
 def _regression_target(series: pd.Series[Any], numbers: pd.Series[Any], distinct: int, task: str | None) -> Array:
     if numbers.isna().any():
         odd = series[numbers.isna()].iloc[0]
-        raise TableError(f"task='regression', but the target {str(series.name)!r} has values such as {odd!r}, which is no number; pass task='classification'")
+        raise TableError(
+            f"task='regression', but the target {str(series.name)!r} has values such as {odd!r}, which is no number; leave the task out, or name another target"
+        )
     if task is None and distinct == len(series) and _is_counter(str(series.name), numbers):
-        raise TableError(f"the target {str(series.name)!r} is an identifier: whole numbers, all different; name another target, or pass task='regression'")
+        raise TableError(
+            f"the target {str(series.name)!r} is an identifier: whole numbers, all different; name another one, or pass task='regression' (--task regression)"
+        )
     return numbers.to_numpy(dtype=float)
 
 

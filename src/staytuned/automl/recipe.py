@@ -19,7 +19,6 @@ from staytuned.automl.zoo import ZOO, Family, Quality, candidates, default_confi
 from staytuned.errors import NotFoundError
 from staytuned.evaluate.cv import CrossValidation, mean_scores
 from staytuned.evaluate.race import Race
-from staytuned.execute.choose import executor_for
 from staytuned.goal import Goal
 from staytuned.monitor.performance import Prediction
 from staytuned.open_trial import Evaluated
@@ -215,8 +214,7 @@ def tune(
 
     if trials is None or trials > 0:
         reserve = 0.0 if limit is None else _final_fit_share(len(plan.folds)) * limit
-        with executor_for(workers, timeout=limit, memory=memory) as executor:
-            study.optimize(Evaluated(evaluator), trials, budget.left(reserve), executor=executor, on_trial=heard)
+        study.optimize(Evaluated(evaluator), trials, budget.left(reserve), n_jobs=workers, trial_timeout=limit, memory=memory, on_trial=heard)
     say(Said("Tune", f"{len(study.trials)} trials; ended because {study.why_ended}"))
     best = study.best
     return Tuned(best.config, plan.goal.score(best), study, fit_config(best.config, X, y, table, seed=best.seed), plan, baseline_of(study))

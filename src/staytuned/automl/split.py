@@ -71,8 +71,12 @@ def folds(y: Any, task: str, n: int, *, groups: Any = None, time_order: Any = No
 
     Returns:
         The folds, and a phrase that names them.
+
+    Raises:
+        TableError: more folds than the rows, classes or groups allow.
     """
     rows = np.arange(len(y))
+    _check_count(y, task, n, groups, time_order)
     if n == 1:
         single = hold_out(y, task, share=0.2, groups=groups, time_order=time_order, seed=seed)
         return [(single.train, single.test)], "one validation part of a fifth of the rows"
@@ -101,6 +105,18 @@ def fold_count(n_rows: int, n_columns: int, quality: str) -> int:
     if cells > 300_000:
         return min(wanted, 3)
     return wanted
+
+
+def _check_count(y: Any, task: str, n: int, groups: Any, time_order: Any) -> None:
+    if n == 1:
+        return
+    most, what = len(y) - 1 if time_order is not None else len(y), "training rows"
+    if groups is not None:
+        most, what = len(np.unique(np.asarray(groups))), "groups in the training part"
+    elif task != "regression" and time_order is None:
+        most, what = int(np.unique(np.asarray(y).astype(str), return_counts=True)[1].max()), "training rows of the largest class"
+    if n > most:
+        raise TableError(f"cv={n} folds need as many {what}, and there are {most:,}; ask for fewer folds (--cv)")
 
 
 def _strata(y: Any) -> npt.NDArray[np.intp] | None:
