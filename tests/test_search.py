@@ -81,6 +81,7 @@ class Sleepy(Stubborn):
 # --- a scikit-learn estimator
 
 
+@pytest.mark.slow
 @parametrize_with_checks([search(trials=3, cv=2, error_score="raise")])
 @pytest.mark.filterwarnings("ignore")
 def test_passes_scikit_learns_exam(estimator: Any, check: Callable[[Any], None]) -> None:

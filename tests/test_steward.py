@@ -267,6 +267,7 @@ class Mortal:
         return getattr(self.ledger, name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("written", [False, True])
 def test_a_steward_killed_anywhere_is_continued_to_the_same_end(start, written):
     ledger = in_trouble(start()).ledger
@@ -390,7 +391,7 @@ def test_two_do_not_tend_at_once_and_the_dead_are_no_obstacle(start):
     who.ledger.claim("tend/shop", "elsewhere:1:ab", 0)
     import socket
 
-    who.ledger.claim("tend/shop", f"{socket.gethostname()}:999999999:ab", 60)
+    who.ledger.claim("tend/shop", f"{socket.gethostname()}:999999999:1.00:ab", 60)
     assert who.tend().champion == 2
 
 

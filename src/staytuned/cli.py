@@ -8,9 +8,11 @@ import logging
 import os
 import re
 import shlex
+import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
 from itertools import pairwise
@@ -25,6 +27,7 @@ from staytuned import __version__
 from staytuned.automl.automl import AutoML
 from staytuned.automl.columns import KINDS
 from staytuned.automl.read import read_table
+from staytuned.automl.recipe import Moved, OnEvent, Said
 from staytuned.automl.zoo import QUALITIES
 from staytuned.console import Listener, open_console, show_leaderboard, show_table
 from staytuned.errors import NotFoundError, StayTunedError, UsageError
@@ -61,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         code = app(words, prog_name="staytuned", standalone_mode=False)  # a verb's typer.Exit comes back as its code
         sys.stdout.flush()  # here, where a reader that has gone can still be met
+        if code == _INTERRUPTED:
+            raise KeyboardInterrupt  # which Typer turned into a code
         sys.exit(code or HEALTHY)
     except (typer.Abort, KeyboardInterrupt):
         _complain(f"stopped. Everything finished is saved; to continue: {shlex.join(['staytuned', *words])}", debug)
@@ -132,11 +137,11 @@ def tune(
 ) -> None:
     """Tune a model on a table: read, split, baseline, search, choose, test once, report, keep."""
     console = open_console(stderr=json_)
-    _check_folder(Path(out))
+    _check_folder(Path(out), "--out")
     frame = read_table(table)
     name = _name_of(table) if name is None else name
     store = open_ledger(ledger)
-    with Listener(console) as listener:
+    with Listener(console) as listener, _stoppable(listener) as on_event:
         model = AutoML(
             time=_DEFAULT_SECONDS if time is None and trials is None and method != "manual" else time,
             trials=trials,
@@ -156,7 +161,7 @@ def tune(
             memory=_bytes(memory),
             ledger=store,
             name=name,
-            on_event=listener,
+            on_event=on_event,
         ).fit(frame, target=target, groups=groups, time_order=time_order)
     version = model.keep(store)
     folder = Path(out) / name
@@ -204,7 +209,7 @@ def tune(
 @app.command(short_help="List the models kept.")
 def models(ledger: LedgerOption = "staytuned.db", json_: JsonOption = False) -> None:
     """List the models kept, and which version of each is in service."""
-    registry = Registry(_existing(ledger))
+    registry = Registry(_existing(ledger, read_only=True))
     rows: list[dict[str, Any]] = []
     for name in registry.names():
         champion = registry.champion(name)
@@ -226,6 +231,9 @@ def models(ledger: LedgerOption = "staytuned.db", json_: JsonOption = False) -> 
             }
     if json_:
         typer.echo(json.dumps(rows))
+        return
+    if not rows:
+        typer.echo(f"no models in {ledger!r} yet; make one: staytuned tune FILE --target COLUMN", err=True)
         return
     cells = [
         [
@@ -323,7 +331,7 @@ def tend(name: NameArgument, ledger: LedgerOption = "staytuned.db", json_: JsonO
 @app.command()
 def history(name: NameArgument, ledger: LedgerOption = "staytuned.db", json_: JsonOption = False) -> None:
     """Tell a model's story: what was made, watched, decided and why."""
-    events = Registry(_existing(ledger)).story(name)
+    events = Registry(_existing(ledger, read_only=True)).story(name)
     if json_:
         typer.echo(json.dumps([{"at": e.at, "kind": e.kind, "sentence": e.sentence} for e in events]))
         return
@@ -351,6 +359,28 @@ def rollback(
     """Put the version before back in service."""
     version = Registry(_existing(ledger)).roll_back(name, reason)
     typer.echo(f"version {version.number} of {name} is in service again")
+
+
+@contextmanager
+def _stoppable(listener: Listener) -> Iterator[OnEvent]:
+    """The listener, which stops the run after a Ctrl-C even if that fell into compiled code, where Python drops the exception."""
+    stopped = False
+
+    def on_signal(*_: object) -> None:
+        nonlocal stopped
+        stopped = True
+        raise KeyboardInterrupt
+
+    def on_event(event: Said | Moved) -> None:
+        if stopped:
+            raise KeyboardInterrupt
+        listener(event)
+
+    before = signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield on_event
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _columns_of(said: Predictions) -> dict[str, Any]:
@@ -387,12 +417,14 @@ def _disk_trouble(problem: OSError) -> str:
     return f"{where}{problem.strerror or problem}; check the path and your rights to it"
 
 
-def _existing(ledger: str) -> Any:
+def _existing(ledger: str, *, read_only: bool = False) -> Any:
     """The ledger, which a reading verb must not create."""
     path = Path(ledger.removeprefix("sqlite:///"))
     if "://" not in ledger.removeprefix("sqlite:///") and not path.exists():
         raise NotFoundError(f"there is no ledger at {str(path)!r}; run 'staytuned tune' first, or name one with --ledger")
-    return open_ledger(ledger)
+    if path.is_file() and path.stat().st_size == 0:
+        raise NotFoundError(f"the ledger {str(path)!r} is empty; run 'staytuned tune' first, or name another with --ledger")
+    return open_ledger(ledger, read_only=read_only)
 
 
 def _name_of(table: str) -> str:
@@ -448,12 +480,10 @@ def _writer(path: Path) -> Callable[[pd.DataFrame], None]:
         raise UsageError(f"{str(path)!r} is a folder; name a file in it, such as {str(path / 'scored.csv')!r}")
     if ending not in (".csv", ".tsv", ".txt", ".parquet", ".pq", ".jsonl", ".ndjson"):
         raise UsageError(f"cannot write {str(path)!r}: its name must end in .csv, .tsv, .parquet or .jsonl")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise UsageError(f"cannot write {str(path)!r}: {problem.strerror or problem}; choose another folder") from problem
+    _check_folder(path.parent, "--output in")
 
     def write(frame: pd.DataFrame) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
         if ending in (".parquet", ".pq"):
             frame.to_parquet(path, index=False)
         elif ending in (".jsonl", ".ndjson"):
@@ -464,11 +494,11 @@ def _writer(path: Path) -> Callable[[pd.DataFrame], None]:
     return write
 
 
-def _check_folder(folder: Path) -> None:
+def _check_folder(folder: Path, option: str) -> None:
     """Now, and not after an hour's work."""
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
-        raise UsageError(f"--out {str(folder)!r}: nothing can be written to {str(there)!r}; choose another folder")
+        raise UsageError(f"{option} {str(folder)!r}: nothing can be written to {str(there)!r}; choose another folder")
 
 
 def _scores(scores: dict[str, Any]) -> str:

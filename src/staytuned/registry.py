@@ -11,6 +11,7 @@ import logging
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -287,6 +288,7 @@ def _instead(name: str, names: Sequence[str]) -> str:
     return f"; did you mean {close[0]!r}? there are {shown}" if close else f"; there are {shown}"
 
 
+@cache
 def _version_of(distribution: str) -> str:
     try:
         return importlib.metadata.version(distribution)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,8 +23,9 @@ from staytuned.automl.zoo import ZOO, split_config
 from staytuned.insight.cost import CostTable, cost
 from staytuned.insight.effects import surface, top_pair
 from staytuned.insight.importance import importance
-from staytuned.insight.leaderboard import leaderboard
+from staytuned.insight.leaderboard import LeaderboardRow, leaderboard
 from staytuned.insight.progress import progress
+from staytuned.trial import Status, Trial
 
 _MOST_CLASSES = 25  # a larger confusion matrix cannot be read
 _LIBRARIES = ("staytuned", "scikit-learn", "lightgbm", "numpy", "pandas")
@@ -36,6 +38,23 @@ class Picture:
     title: str
     caption: str
     svg: Markup
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How one model did.
+
+    Args:
+        title: the model's.
+        default: the default config's score, or why there is none, in words.
+        best: its best finished trial; None if none finished.
+        trials: how many it had.
+    """
+
+    title: str
+    default: str
+    best: LeaderboardRow | None
+    trials: int
 
 
 def write_report(result: Result, path: str | Path) -> Path:
@@ -62,7 +81,7 @@ def render(result: Result) -> str:
         family=ZOO[family],
         params=params,
         board=leaderboard(study.trials, study.goal, limit=15),
-        by_model=leaderboard(study.trials, study.goal, limit=20, by="model"),
+        standings=standings(result),
         costs=_costs(result),
         pictures=list(_pictures(result)),
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -70,6 +89,31 @@ def render(result: Result) -> str:
         python=platform.python_version(),
         zoo=ZOO,
     )
+
+
+def standings(result: Result) -> list[Standing]:
+    """Every model's default beside the best found for it, the best model first, those without a score last."""
+    study, goal = result.tuned.study, result.tuned.study.goal
+    best = {row.config["model"]: row for row in leaderboard(study.trials, goal, limit=None, by="model").rows}
+    defaults = {trial.config["model"]: trial for trial in reversed(study.trials) if trial.origin == "default"}
+    places = {name: place for place, name in enumerate(best)}
+    names = sorted((family.name for family in result.plan.families), key=lambda name: places.get(name, len(places)))
+    counts = Counter(trial.config["model"] for trial in study.trials)
+    return [Standing(ZOO[name].title, _default_words(defaults.get(name), result), best.get(name), counts[name]) for name in names]
+
+
+def _default_words(trial: Trial | None, result: Result) -> str:
+    """The default's score, or how far it came."""
+    if trial is None or trial.status is Status.RUNNING:
+        return "not tried"
+    score = result.tuned.study.goal.score(trial)
+    if trial.status is Status.DONE:
+        return f"{score:.4f}"
+    seen = [r.scores[result.metric.name] for r in trial.readings if r.place == "fold" and result.metric.name in r.scores]
+    if trial.status is Status.PRUNED:
+        about = score if np.isfinite(score) else float(np.mean(seen)) if seen else float("nan")
+        return f"stopped after {len(seen)} of {len(result.plan.folds)} folds" + (f", about {about:.4f}" if np.isfinite(about) else "")
+    return f"{trial.status}: {trial.cure}"
 
 
 def _costs(result: Result) -> CostTable:

@@ -15,10 +15,11 @@ def new_owner() -> str:
 
 
 def is_dead(owner: str) -> bool:
-    """Whether the holder was a process of this machine that is gone; another machine's is never known to be."""
-    host, pid, born, _ = owner.rsplit(":", 3)
-    if host != socket.gethostname():
+    """Whether the holder was a process of this machine that is gone; another machine's, or anybody else's, is never known to be."""
+    parts = owner.rsplit(":", 3)
+    if len(parts) != 4 or parts[0] != socket.gethostname():
         return False
+    _, pid, born, _ = parts
     try:
         process = psutil.Process(int(pid))
         # a number is given out again, in a restarted container to the very same program: only the birth tells

@@ -1,0 +1,67 @@
+"""The benchmark scripts run from end to end, on tables made up here; what they measure on real ones is stored beside them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+def run(script: str, *arguments: str, folder: Path, timeout: float = 300) -> str:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(BENCHMARKS / script), "--results", str(folder), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def turning_stream(rows: int) -> pd.DataFrame:
+    """Two classes that can be told apart by one column, in the opposite direction in the second half."""
+    rng = np.random.default_rng(7)
+    x = rng.normal(size=(rows, 2))
+    sign = np.where(np.arange(rows) < rows // 2, 3.0, -3.0)
+    return pd.DataFrame({"step": np.arange(rows), "a": x[:, 0], "b": x[:, 1], "sold": np.where(sign * x[:, 0] + rng.logistic(size=rows) > 0, "yes", "no")})
+
+
+@pytest.mark.slow
+def test_the_tended_model_follows_a_world_that_turned(tmp_path: Path) -> None:
+    turning_stream(2400).to_parquet(tmp_path / "sales.parquet")
+    said = run(
+        *("stream.py", "--data", str(tmp_path / "sales.parquet"), "--target", "sold", "--time-column", "step", "--metric", "accuracy"),
+        *("--block", "200", "--trials", "2", "--retune-trials", "2", "--jobs", "1", "--first", "0.25", "--refit"),
+        folder=tmp_path,
+    )
+    body = json.loads((tmp_path / "stream-sales.json").read_text())
+    blocks, means = body["blocks"], body["means"]["metric"]
+    assert [block["rows"] for block in blocks] == [200] * 9
+    assert means["static"] < 0.5 < means["tended"]  # the turn costs the static model two thirds of the blocks
+    assert {"static", "tended", "refit, all rows", "previous label", "block's last label"} <= set(means)
+    assert body["actions"]["promote"] >= 1
+    assert blocks[0]["version"] == 1 < blocks[-1]["version"]
+    assert "promote" in said
+    assert str(round(means["tended"], 4)) in (tmp_path / "stream-sales.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_table_is_tuned_by_the_command_line_and_told_in_one_row(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame(rng.normal(size=(150, 3)), columns=["a", "b", "c"])
+    table.assign(price=lambda t: 2 * t["a"] - t["b"] + 0.1 * rng.normal(size=150)).to_csv(tmp_path / "house.csv", index=False)
+    (tmp_path / "one.csv").write_text("a,b\n1,2\n")
+    said = run("tables.py", "--table", str(tmp_path / "house.csv"), "price", "--table", str(tmp_path / "one.csv"), "b", "--trials", "4", folder=tmp_path)
+    house, one = json.loads((tmp_path / "tables.json").read_text())["runs"]
+    assert (house["table"], house["rows"], house["columns"], house["metric"]) == ("house", 150, 3, "rmse")
+    assert house["test"] < house["dummy"]
+    assert house["test_interval"][0] <= house["test"] <= house["test_interval"][1]
+    assert sum(house["trials"].values()) == 4
+    assert house["peak memory"] > 50 * 2**20
+    assert one["code"] == 2
+    assert one["said"][-1] in said
