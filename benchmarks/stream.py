@@ -11,6 +11,7 @@ labels arrive, and the steward watches and tends. So every score is of rows whos
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 import time as clock
@@ -22,7 +23,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from provenance import RESULTS, data_set, markdown, provenance, stored, written
 
 from staytuned.automl.automl import AutoML
@@ -177,7 +177,7 @@ def _tuned(frame: pd.DataFrame, stream: Stream, ledger: str, name: str, options:
 
 
 def _settings(pairs: Sequence[str]) -> StewardSettings:
-    values = {key: yaml.safe_load(value) for key, _, value in (pair.partition("=") for pair in pairs)}
+    values = {key: json.loads(value) for key, _, value in (pair.partition("=") for pair in pairs)}
     policy = {key.removeprefix("policy."): value for key, value in values.items() if key.startswith("policy.")}
     return StewardSettings(policy=PolicySettings(**policy), **{key: value for key, value in values.items() if not key.startswith("policy.")})
 

@@ -139,7 +139,7 @@ def _pictures(result: Result) -> Iterator[Picture]:
         figure = plots.plot_curves(result.curve.rows, result.curve.train, result.curve.validation, xlabel="training rows", ylabel=metric.name)
         yield _picture(
             "Learning curve",
-            "The chosen config refitted on growing shares of the training rows. If validation still climbs at the right, more rows would help.",
+            "The chosen config refitted on growing shares of the first fold's rows. If validation is still getting better at the right, more rows would help.",
             figure,
         )
     yield from _quality_pictures(result)

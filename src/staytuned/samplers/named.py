@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import importlib
 from difflib import get_close_matches
+from typing import cast
 
 from staytuned.errors import UsageError
 from staytuned.goal import Goal
 from staytuned.protocols import Sampler
-from staytuned.samplers.auto import Auto
-from staytuned.samplers.bayes import Bayes
-from staytuned.samplers.evolution import Evolution
-from staytuned.samplers.grid import Grid
-from staytuned.samplers.manual import Manual
-from staytuned.samplers.random import Random
-from staytuned.samplers.sobol import Sobol
-from staytuned.samplers.tpe import TPE
 from staytuned.space.space import Space
 
-_MAKERS: Mapping[str, Callable[[Space, Goal, int], Sampler]] = {
-    "manual": Manual,
-    "grid": Grid,
-    "random": Random,
-    "sobol": Sobol,
-    "bayes": Bayes,
-    "tpe": TPE,
-    "evolution": Evolution,
-    "auto": Auto,
+_CLASSES = {  # each in the file of its name, which is loaded when the method is first asked for
+    "manual": "Manual",
+    "grid": "Grid",
+    "random": "Random",
+    "sobol": "Sobol",
+    "bayes": "Bayes",
+    "tpe": "TPE",
+    "evolution": "Evolution",
+    "auto": "Auto",
 }
 
-METHODS = tuple(_MAKERS)
+METHODS = tuple(_CLASSES)
 
 
 def named(method: str, space: Space, goal: Goal, seed: int) -> Sampler:
@@ -42,9 +35,10 @@ def named(method: str, space: Space, goal: Goal, seed: int) -> Sampler:
     >>> named("sobol", Space({"x": Float(0, 1)}), Goal(), seed=0).name
     'sobol'
     """
-    maker = _MAKERS.get(str(method).lower())
-    if maker is None:
-        near = get_close_matches(str(method).lower(), METHODS, n=1, cutoff=0.5)
+    name = str(method).lower()
+    if name not in _CLASSES:
+        near = get_close_matches(name, METHODS, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise UsageError(f"method={method!r} is not known; {hint}The methods are {', '.join(METHODS)}")
-    return maker(space, goal, seed)
+    maker = getattr(importlib.import_module(f"staytuned.samplers.{name}"), _CLASSES[name])
+    return cast(Sampler, maker(space, goal, seed))
