@@ -132,13 +132,13 @@ def test_the_queue_goes_first_in_its_order(ledger: Any) -> None:
     study.optimize(square, trials=1)
     for x in (0.5, -0.5, 0.25):
         study.enqueue({"x": x}, origin="default" if x == 0.25 else "enqueued")
-    assert study.waiting == 3
+    assert len(study.queue) == 3
     study = Study("s", ledger=ledger, sampler="random")
-    assert study.waiting == 3
+    assert len(study.queue) == 3
     study.optimize(square, trials=4)
     assert [t.config["x"] for t in study.trials[1:4]] == [0.5, -0.5, 0.25]
     assert [t.origin for t in study.trials] == ["random", "enqueued", "enqueued", "default", "random"]
-    assert study.waiting == 0
+    assert len(study.queue) == 0
 
 
 def test_what_does_not_fit_is_not_enqueued() -> None:
@@ -146,7 +146,7 @@ def test_what_does_not_fit_is_not_enqueued() -> None:
     for config, said in [({"x": 3}, "cannot enqueue: x=3 is outside Float"), ({}, "'x' is missing"), ({"x": 0, "y": 1}, "'y' is not in the space")]:
         with pytest.raises(SpaceError, match=said):
             study.enqueue(config)
-    assert study.waiting == 0
+    assert len(study.queue) == 0
 
 
 def test_by_hand_the_study_ends_with_the_queue() -> None:

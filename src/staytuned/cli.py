@@ -21,13 +21,13 @@ from typing import Annotated, Any, NoReturn
 
 import pandas as pd
 import typer
-import yaml
 
 from staytuned import __version__
 from staytuned.automl.automl import AutoML
 from staytuned.automl.columns import KINDS
 from staytuned.automl.read import read_table
 from staytuned.automl.recipe import Moved, OnEvent, Said
+from staytuned.automl.written import read_written
 from staytuned.automl.zoo import QUALITIES
 from staytuned.console import Listener, open_console, show_leaderboard, show_table
 from staytuned.errors import NotFoundError, StayTunedError, UsageError
@@ -435,20 +435,10 @@ def _name_of(table: str) -> str:
 def _configs(path: str | None) -> list[dict[str, Any]]:
     if path is None:
         return []
-    try:
-        body = yaml.safe_load(Path(path).read_text(encoding="utf-8"))  # YAML reads JSON as well
-    except OSError as problem:
-        raise UsageError(f"the configs file {path!r} cannot be read: {problem.strerror or problem}") from problem
-    except (UnicodeDecodeError, yaml.YAMLError) as problem:
-        raise UsageError(f"the configs file {path!r} is no valid YAML or JSON: {problem}") from problem
+    body = read_written(path, "configs file")
     if not isinstance(body, list) or not body or not all(isinstance(config, dict) for config in body):
         raise UsageError(f"the configs file {path!r} must hold a list of configs such as '- {{model: svm, svm.C: 10}}'")
-    return [{name: _number(value) for name, value in config.items()} for config in body]
-
-
-def _number(value: Any) -> Any:
-    """YAML takes 1e-3 for text, which wants it written as 1.0e-3."""
-    return float(value) if isinstance(value, str) and re.fullmatch(r"[-+]?\d+\.?\d*[eE][-+]?\d+", value) else value
+    return body
 
 
 def _pairs(texts: Sequence[str]) -> dict[str, str]:

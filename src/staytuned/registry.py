@@ -288,8 +288,12 @@ def _instead(name: str, names: Sequence[str]) -> str:
     return f"; did you mean {close[0]!r}? there are {shown}" if close else f"; there are {shown}"
 
 
-@cache
 def _version_of(distribution: str) -> str:
+    return _looked_up(distribution)
+
+
+@cache
+def _looked_up(distribution: str) -> str:
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:

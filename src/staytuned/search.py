@@ -321,7 +321,7 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         )
         if identity:
             _claim_identity(study, identity)
-        if not study.trials and not study.waiting and self.method != "grid" and (default := branches.holding(self.estimator.get_params(deep=True))) is not None:
+        if not study.trials and not study.queue and self.method != "grid" and (default := branches.holding(self.estimator.get_params(deep=True))) is not None:
             study.enqueue(default, origin="default")
         return study
 

@@ -98,9 +98,9 @@ class Study:
         return tuple(self._trials)
 
     @property
-    def waiting(self) -> int:
-        """How many configs are enqueued and not yet asked for."""
-        return len(self._queue)
+    def queue(self) -> tuple[Config, ...]:
+        """The configs that are enqueued and not yet asked for."""
+        return tuple(config for config, _ in self._queue.values())
 
     @property
     def best(self) -> Trial:
@@ -238,7 +238,7 @@ class Study:
             while True:
                 while len(flying) < workers and not self.why_ended:
                     if trials is not None and begun >= trials:
-                        self.why_ended = f"all {trials} trials were run"
+                        self.why_ended = f"all {trials} trials asked for were run"
                     elif clock.monotonic() >= deadline:
                         self.why_ended = "the time was up"
                     else:

@@ -39,23 +39,24 @@ def test_verdicts(train, validation, goal, spread, dummy, kind):
 
 
 def test_the_test_score_is_held_against_the_promise():
-    said = [fit_gap(0.86, 0.84, ACCURACY, spread=0.02, test=test).sentence for test in (0.83, 0.70, 0.95)]
-    assert "as validation promised" in said[0]
+    said = [fit_gap(0.86, 0.84, ACCURACY, spread=0.02, test=(test - 0.02, test, test + 0.02)).sentence for test in (0.83, 0.70, 0.95)]
+    assert "in line with validation" in said[0]
     assert "worse than validation promised" in said[1]
     assert "better than validation promised" in said[2]
-    assert fit_gap(0.86, 0.84, ACCURACY, test=0.83).sentence.endswith("On the untouched test part it is 0.83.")
+    assert fit_gap(0.86, 0.84, ACCURACY, test=(math.nan, 0.83, math.nan)).sentence.endswith("On the untouched test part it is 0.83.")
 
 
 @pytest.mark.parametrize(("train", "validation", "missing"), [(math.nan, 0.8, "training"), (0.8, math.nan, "validation")])
 def test_a_missing_score_is_said_to_be_missing(train, validation, missing):
-    found = fit_gap(train, validation, ACCURACY, spread=0.1, test=0.7, dummy=0.5)
+    found = fit_gap(train, validation, ACCURACY, spread=0.1, test=(0.6, 0.7, 0.8), dummy=0.5)
     assert found.kind == "unknown"
     assert f"no {missing} score" in found.sentence
 
 
 @given(*(st.floats(-1e6, 1e6) for _ in range(2)), *(st.none() | st.floats(allow_nan=True) for _ in range(3)), st.sampled_from([ACCURACY, RMSE]))
 def test_any_numbers_get_one_of_the_verdicts_and_a_sentence(train, validation, spread, test, dummy, goal):
-    found = fit_gap(train, validation, goal, spread=spread, test=test, dummy=dummy)
+    tested = None if test is None else (test - 1, test, test + 1)
+    found = fit_gap(train, validation, goal, spread=spread, test=tested, dummy=dummy)
     assert found.kind in ("overfitting", "underfitting", "fine")
     assert found.sentence.endswith(".")
     assert "nan" not in found.sentence

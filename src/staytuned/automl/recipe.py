@@ -191,15 +191,14 @@ def tune(
     scheduler = Race(plan.goal, len(plan.folds), level=0.05 if race else 0.0)
     study = Study(name, space=plan.space, goal=plan.goal, sampler=method, scheduler=scheduler, ledger=ledger, seed=seed)
     defaults = [default_config(f) for f in plan.families if plan.space.contains(default_config(f))] if with_defaults else []
-    if not study.trials and not study.waiting:
-        for config in warm:
-            if plan.space.contains(config):
-                study.enqueue(config, "warm")
-        for config in defaults:
-            study.enqueue(config, "default")
-        study.refresh()
-    elif study.trials:
+    if study.trials:
         say(Said("Continue", f"study {study.name!r} already has {len(study.trials)} trials; going on from there"))
+    known = [*study.queue, *(trial.config for trial in study.trials)]
+    for origin, configs in (("warm", [c for c in warm if plan.space.contains(c)]), ("default", defaults)):
+        for config in configs:
+            if config not in known:  # a run that was killed while it enqueued goes on here
+                study.enqueue(config, origin)
+                known.append(config)
     evaluator = CrossValidation(Build(table), X, y, plan.folds, {plan.metric.name: plan.metric.scorer})
     limit = trial_timeout if trial_timeout is not None else None if seconds is None else max(_TRIAL_SHARE * seconds, 2.0)
     workers, planned = -1 if n_jobs is None else n_jobs, trials
@@ -215,7 +214,8 @@ def tune(
     if trials is None or trials > 0:
         reserve = 0.0 if limit is None else _final_fit_share(len(plan.folds)) * limit
         study.optimize(Evaluated(evaluator), trials, budget.left(reserve), n_jobs=workers, trial_timeout=limit, memory=memory, on_trial=heard)
-    say(Said("Tune", f"{len(study.trials)} trials; ended because {study.why_ended}"))
+    baselines.last_word()
+    say(Said("Tune", f"{len(study.trials)} trials in all; ended because {study.why_ended or 'there was nothing left to do'}"))
     best = study.best
     return Tuned(best.config, plan.goal.score(best), study, fit_config(best.config, X, y, table, seed=best.seed), plan, baseline_of(study))
 
@@ -296,7 +296,12 @@ class _Baselines:
 
     def heard(self) -> None:
         ended = sum(t.origin == "default" and t.status is not Status.RUNNING for t in self.study.trials)
-        if self.waiting and ended >= self.waiting:
+        if ended >= self.waiting:
+            self.last_word()
+
+    def last_word(self) -> None:
+        """Say it now, unless it was said."""
+        if self.waiting:
             self.waiting = 0
             self.say(Said("Baseline", self._sentence()))
 

@@ -126,7 +126,7 @@ def fit_verdict(tuned: Tuned, dummy_score: float, test: TestScores) -> FitVerdic
     readings, name = tuned.study.best.readings, tuned.plan.metric.name
     train = float(np.mean([r.train_scores[name] for r in readings if name in r.train_scores] or [np.nan]))
     spread = float(np.std([r.scores[name] for r in readings], ddof=1)) if len(readings) > 1 else None
-    return fit_gap(train, tuned.score, tuned.plan.goal, spread=spread, test=test.tuned.point, dummy=dummy_score)
+    return fit_gap(train, tuned.score, tuned.plan.goal, spread=spread, test=(test.tuned.low, test.tuned.point, test.tuned.high), dummy=dummy_score)
 
 
 def learning_curve(tuned: Tuned, X: Any, y: Any, table: Table, *, seconds: float, seed: int) -> LearningCurve | None:

@@ -28,7 +28,6 @@ HistGradientBoosting has no ``n_jobs``: it follows the OpenMP limit (``threadpoo
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -36,7 +35,6 @@ from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import yaml
 from lightgbm import LGBMClassifier, LGBMRegressor
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.compose import TransformedTargetRegressor
@@ -60,6 +58,7 @@ from staytuned._random import generator
 from staytuned.automl.columns import Table, Task
 from staytuned.automl.prepare import preparer
 from staytuned.automl.read import nearest
+from staytuned.automl.written import read_written
 from staytuned.errors import SpaceError
 from staytuned.space.dims import Choice, Dimension, Float, Int, Ordinal
 from staytuned.space.door import as_dimension
@@ -174,17 +173,10 @@ def load_space(path: str | Path) -> dict[str, Family]:
     """The zoo with the changes a YAML or JSON file asks for; see :func:`with_changes`.
 
     Raises:
-        SpaceError: the file cannot be read, or names something that is not there; the message names file, family and parameter.
+        UsageError: the file cannot be read, or (a SpaceError) names something that is not there; the message names file, family and parameter.
     """
-    place = Path(path).expanduser()
-    try:
-        text = place.read_text(encoding="utf-8")
-        body = json.loads(text) if place.suffix.lower() == ".json" else yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError) as problem:
-        raise SpaceError(f"the space file {str(place)!r} cannot be read: {getattr(problem, 'strerror', None) or problem}") from problem
-    except (json.JSONDecodeError, yaml.YAMLError) as problem:
-        raise SpaceError(f"the space file {str(place)!r} is no valid {'JSON' if place.suffix.lower() == '.json' else 'YAML'}: {problem}") from problem
-    return with_changes(body if body is not None else {}, where=str(place))
+    body = read_written(path, "space file")
+    return with_changes(body if body is not None else {}, where=str(path))
 
 
 def with_changes(changes: Any, zoo: Mapping[str, Family] | None = None, where: str = "space") -> dict[str, Family]:
@@ -331,6 +323,10 @@ def _changed(family: Family, change: Mapping[str, Any], where: str) -> Family:
         if name not in allowed:
             known = nearest(str(name), [*space, *sorted(allowed - set(space))]) or "; its space has " + ", ".join(space)
             raise SpaceError(f"{where}: {family.name} has no parameter {name!r}{known}")
+        if isinstance(thing, str) and isinstance(space.get(name), Float | Int):
+            raise SpaceError(
+                f"{where}: {family.name}: {name}: {thing!r} is no number; give one, a list of them, or a dimension such as {space[name].to_json()}"
+            )
         try:
             space[name] = as_dimension([thing] if thing is None or isinstance(thing, bool | int | float | str) else thing, name)
         except SpaceError as problem:

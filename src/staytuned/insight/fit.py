@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 from staytuned.goal import Goal
 
+Tested: TypeAlias = tuple[float, float, float]
 Fit: TypeAlias = Literal["overfitting", "underfitting", "fine", "unknown"]
 
 _LOST = 0.2  # overfitting from a fifth of what was learnt (beyond the dummy) lost on new rows
@@ -30,7 +31,7 @@ class FitVerdict:
     sentence: str
 
 
-def fit_gap(train: float, validation: float, goal: Goal, spread: float | None = None, test: float | None = None, dummy: float | None = None) -> FitVerdict:
+def fit_gap(train: float, validation: float, goal: Goal, spread: float | None = None, test: Tested | None = None, dummy: float | None = None) -> FitVerdict:
     """Whether a model overfits, underfits, or neither.
 
     It overfits where the validation score is worse than the training score by more than the scatter over the folds and by
@@ -44,7 +45,7 @@ def fit_gap(train: float, validation: float, goal: Goal, spread: float | None = 
         validation: score on rows held out, such as the mean over the folds.
         goal: the metric and its direction.
         spread: standard deviation of the validation score over the folds; None where there was one held-out part only.
-        test: score on the untouched part, mentioned in the sentence.
+        test: score on the untouched part with its interval, (low, score, high), mentioned in the sentence.
         dummy: validation score of a model that ignores the inputs.
 
     >>> fit_gap(1.0, 0.81, Goal("accuracy", "max"), spread=0.02, dummy=0.62).sentence
@@ -52,11 +53,11 @@ def fit_gap(train: float, validation: float, goal: Goal, spread: float | None = 
     """
     if not (math.isfinite(train) and math.isfinite(validation)):
         missing = "validation" if math.isfinite(train) else "training"
-        return FitVerdict("unknown", math.nan, f"Whether it overfits is unknown: no {missing} score was recorded." + _on_test(validation, goal, spread, test))
+        return FitVerdict("unknown", math.nan, f"Whether it overfits is unknown: no {missing} score was recorded." + _on_test(validation, goal, test))
     spread, dummy = _known(spread), _known(dummy)
     gap = goal.loss(validation) - goal.loss(train)
     kind = _kind(train, gap, goal, spread, dummy)
-    return FitVerdict(kind, gap, _said(kind, train, validation, gap, goal, spread, dummy) + _on_test(validation, goal, spread, test))
+    return FitVerdict(kind, gap, _said(kind, train, validation, gap, goal, spread, dummy) + _on_test(validation, goal, test))
 
 
 def _known(number: float | None) -> float | None:
@@ -90,17 +91,17 @@ def _said(kind: Fit, train: float, validation: float, gap: float, goal: Goal, sp
     return f"The fit looks sound: {scores} and {_number(validation)} on held-out rows, {size}{scatter}."
 
 
-def _on_test(validation: float, goal: Goal, spread: float | None, test: float | None) -> str:
-    test = _known(test)
-    if test is None:
+def _on_test(validation: float, goal: Goal, test: Tested | None) -> str:
+    if test is None or not math.isfinite(test[1]):
         return ""
-    said = f" On the untouched test part it is {_number(test)}"
-    if not math.isfinite(validation) or _known(spread) is None:
+    low, score, high = test
+    said = f" On the untouched test part it is {_number(score)}"
+    if not all(map(math.isfinite, (low, high, validation))):
         return said + "."
-    fall = goal.loss(test) - goal.loss(validation)
-    if abs(fall) <= 2 * (spread or 0.0):
-        return said + ", as validation promised."
-    return said + (", worse than validation promised: picking the best of many trials flatters it." if fall > 0 else ", better than validation promised.")
+    if low <= validation <= high:
+        return said + ", in line with validation."
+    worse = goal.loss(score) > goal.loss(validation)
+    return said + (", worse than validation promised: picking the best of many trials flatters it." if worse else ", better than validation promised.")
 
 
 def _number(score: float) -> str:

@@ -212,7 +212,7 @@ def _outputs(prediction: Prediction) -> pd.DataFrame:
 def _movement(reference: Reference, state: MonitorState, X: pd.DataFrame, prediction: Prediction) -> tuple[list[Finding], DriftDetector]:
     outputs = _outputs(prediction)
     if len(X) < LEAST_ROWS:
-        message = f"{len(X)} rows are too few to judge drift; it takes {LEAST_ROWS}."
+        message = f"Too few rows to judge drift: {len(X)}, and it takes {LEAST_ROWS}."
         return [Finding("drift", "table", "note", message, {"rows": float(len(X))}, "too few rows")], state.drift
     found = drift_findings(drift(reference.features, X)) + drift_findings(drift(reference.predictions, outputs), "Prediction")
     watched = watch_drift(state.drift, [(reference.features, X), (reference.predictions, outputs)])
@@ -321,7 +321,7 @@ def _sentence(harm: Harm, broken: Sequence[Finding], moved: Sequence[Finding], h
     if harm == "possible":
         labels = "no labels came" if hurt.labelled == 0 else f"only {hurt.labelled:,} rows can be judged by labels"
         return f"{names} moved; whether it hurts is unknown, for {labels}."
-    still = f"Nothing worth a word moved in {rows:,} rows" if rows >= LEAST_ROWS else f"{rows:,} rows are too few to judge drift"
+    still = f"Nothing worth a word moved in {rows:,} rows" if rows >= LEAST_ROWS else f"Too few rows to judge drift ({rows:,})"
     return (
         f"{still}. {hurt.kept}"
         if hurt.findings

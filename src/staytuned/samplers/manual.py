@@ -50,5 +50,5 @@ class Manual:
         if n > 0 and not chosen:
             count = len(self._configs)
             said = f"all {count} configs given by hand have been tried" if count else "no configs were given by hand"
-            raise SpaceExhausted(f"{said}; enqueue more with study.enqueue({{...}}), or let another sampler go on, such as sampler='auto'")
+            raise SpaceExhausted(f"{said}; give more configs (study.enqueue), or let another method go on, such as 'auto'")
         return chosen

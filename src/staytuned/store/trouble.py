@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sqlite3
 from pathlib import Path
 
 from staytuned.errors import LedgerError, LedgerFull, LedgerLocked, LedgerReadOnly
+
+_NO_ROOM = 100_000  # bytes
 
 
 def file_trouble(problem: OSError, place: Path) -> LedgerError:
@@ -29,6 +32,8 @@ def sqlite_trouble(problem: BaseException, path: Path, patience: float) -> Ledge
             return LedgerLocked(f"{path} was held by another process for {patience:g} s; wait until it ends, or stop it, and try again")
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
             return LedgerReadOnly(f"{path} may not be written; ask for the right to, copy the ledger to a folder of your own, or open it with read_only=True")
+        case sqlite3.SQLITE_IOERR if shutil.disk_usage(path.parent).free < _NO_ROOM:  # not even for SQLite's own files
+            return LedgerFull(f"{path}: no room left; free some space and run the same command again, nothing recorded is lost")
         case sqlite3.SQLITE_FULL:
             return LedgerFull(f"{path}: no room left; free some space and run the same command again, nothing recorded is lost")
         case sqlite3.SQLITE_NOTADB:
