@@ -3,7 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
-from staytuned.automl.recipe import Moved, Said
+from staytuned.automl.events import Moved, Said
 from staytuned.console import Listener, open_console, progress_line, show_leaderboard, show_table
 from staytuned.goal import Goal
 from staytuned.insight.leaderboard import leaderboard

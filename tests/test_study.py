@@ -155,7 +155,7 @@ def test_by_hand_the_study_ends_with_the_queue() -> None:
     study.enqueue({"x": -0.25})
     study.optimize(square)
     assert [t.config["x"] for t in study.trials] == [0.5, -0.25]
-    assert "enqueue more" in study.why_ended
+    assert "give more configs" in study.why_ended
 
 
 # define by run
@@ -382,7 +382,7 @@ def test_the_number_of_trials_is_new_trials() -> None:
     study.optimize(square, trials=2)
     study.optimize(square, trials=3)
     assert len(study.trials) == 5
-    assert study.why_ended == "all 3 trials were run"
+    assert study.why_ended == "all 3 trials asked for were run"
 
 
 @pytest.mark.parametrize("method", [m for m in METHODS if m != "manual"])

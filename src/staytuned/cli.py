@@ -1,4 +1,7 @@
-"""Every verb, from the shell."""
+"""Every verb, from the shell.
+
+A verb imports what it needs when it is called, so that help and most errors come at once.
+"""
 
 from __future__ import annotations
 
@@ -19,21 +22,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
-import pandas as pd
 import typer
 
 from staytuned import __version__
-from staytuned.automl.automl import AutoML
-from staytuned.automl.columns import KINDS
-from staytuned.automl.read import read_table
-from staytuned.automl.recipe import Moved, OnEvent, Said
+from staytuned.automl.events import Moved, OnEvent, Said
 from staytuned.automl.written import read_written
-from staytuned.automl.zoo import QUALITIES
 from staytuned.console import Listener, open_console, show_leaderboard, show_table
 from staytuned.errors import NotFoundError, StayTunedError, UsageError
-from staytuned.registry import Registry
 from staytuned.samplers.named import METHODS
-from staytuned.steward import Predictions, Steward
 from staytuned.store.open import open_ledger
 
 app = typer.Typer(
@@ -43,9 +39,10 @@ app = typer.Typer(
 HEALTHY, ATTENTION, FAILED = 0, 1, 2
 _INTERRUPTED = 130  # what shells say of Ctrl-C
 _DEFAULT_SECONDS = 60.0
+_KINDS = "numeric, categorical, boolean, date, text, identifier, constant"
 
 Method = StrEnum("Method", {name: name for name in METHODS})  # type: ignore[misc]
-QualityName = StrEnum("QualityName", {name: name for name in QUALITIES})  # type: ignore[misc]
+QualityName = StrEnum("QualityName", ["fast", "balanced", "best"])
 
 LedgerOption = Annotated[
     str, typer.Option("--ledger", metavar="FILE", help="Where everything is remembered: a path, or sqlite:///path.", envvar="STAYTUNED_LEDGER")
@@ -119,9 +116,7 @@ def tune(
         str | None, typer.Option(metavar="FILE", help="YAML or JSON file with a list of configs to try first; with --method manual, the only ones.")
     ] = None,
     task: Annotated[str | None, typer.Option(metavar="TASK", help="binary, multiclass or regression.  [default: inferred]")] = None,
-    kind: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN=KIND", help=f"Where the inferred kind is wrong: {', '.join(KINDS)}; may be repeated.")
-    ] = None,
+    kind: Annotated[list[str] | None, typer.Option(metavar="COLUMN=KIND", help=f"Where the inferred kind is wrong: {_KINDS}; may be repeated.")] = None,
     drop: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="A column to leave out; may be repeated.")] = None,
     groups: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column whose rows must stay together.")] = None,
     time_order: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column to split by time: train on earlier, test on later rows.")] = None,
@@ -136,6 +131,10 @@ def tune(
     json_: JsonOption = False,
 ) -> None:
     """Tune a model on a table: read, split, baseline, search, choose, test once, report, keep."""
+    from staytuned.automl.automl import AutoML
+    from staytuned.automl.read import read_table
+    from staytuned.registry import Registry
+
     console = open_console(stderr=json_)
     _check_folder(Path(out), "--out")
     frame = read_table(table)
@@ -209,6 +208,8 @@ def tune(
 @app.command(short_help="List the models kept.")
 def models(ledger: LedgerOption = "staytuned.db", json_: JsonOption = False) -> None:
     """List the models kept, and which version of each is in service."""
+    from staytuned.registry import Registry
+
     registry = Registry(_existing(ledger, read_only=True))
     rows: list[dict[str, Any]] = []
     for name in registry.names():
@@ -268,6 +269,9 @@ def predict(
     ledger: LedgerOption = "staytuned.db",
 ) -> None:
     """Score rows with the version in service; every prediction is logged with an id and the version."""
+    from staytuned.automl.read import read_table
+    from staytuned.steward import Steward
+
     write = None if output is None else _writer(Path(output))  # before anything is logged
     frame = read_table(table)
     said = Steward(_existing(ledger), name).predict(frame)
@@ -290,6 +294,9 @@ def watch(
     json_: JsonOption = False,
 ) -> None:
     """Look at recent rows: data quality, drift, performance. Exit code 0 healthy, 1 attention, 2 the check itself failed."""
+    from staytuned.automl.read import read_table
+    from staytuned.steward import Steward
+
     health = Steward(_existing(ledger), name).watch(read_table(table))
     if json_:
         typer.echo(json.dumps(health.to_json()))
@@ -309,6 +316,8 @@ def watch(
 @app.command(short_help="Retrain, retune, promote or roll back, if need be.")
 def tend(name: NameArgument, ledger: LedgerOption = "staytuned.db", json_: JsonOption = False) -> None:
     """Do what the model's health asks for: keep, retrain, retune, promote or roll back; the reason is recorded."""
+    from staytuned.steward import Steward
+
     tended = Steward(_existing(ledger), name).tend()
     if json_:
         typer.echo(
@@ -331,6 +340,8 @@ def tend(name: NameArgument, ledger: LedgerOption = "staytuned.db", json_: JsonO
 @app.command()
 def history(name: NameArgument, ledger: LedgerOption = "staytuned.db", json_: JsonOption = False) -> None:
     """Tell a model's story: what was made, watched, decided and why."""
+    from staytuned.registry import Registry
+
     events = Registry(_existing(ledger, read_only=True)).story(name)
     if json_:
         typer.echo(json.dumps([{"at": e.at, "kind": e.kind, "sentence": e.sentence} for e in events]))
@@ -346,6 +357,8 @@ def promote(
     ledger: LedgerOption = "staytuned.db",
 ) -> None:
     """Put a version in service by hand."""
+    from staytuned.registry import Registry
+
     Registry(_existing(ledger)).promote(name, version, reason)
     typer.echo(f"version {version} of {name} is in service")
 
@@ -357,6 +370,8 @@ def rollback(
     ledger: LedgerOption = "staytuned.db",
 ) -> None:
     """Put the version before back in service."""
+    from staytuned.registry import Registry
+
     version = Registry(_existing(ledger)).roll_back(name, reason)
     typer.echo(f"version {version.number} of {name} is in service again")
 
@@ -383,7 +398,7 @@ def _stoppable(listener: Listener) -> Iterator[OnEvent]:
         signal.signal(signal.SIGINT, before)
 
 
-def _columns_of(said: Predictions) -> dict[str, Any]:
+def _columns_of(said: Any) -> dict[str, Any]:
     """What was said, as columns."""
     columns: dict[str, Any] = {"prediction_id": said.ids, "prediction": said.prediction.labels}
     if said.prediction.probabilities is not None:
@@ -460,7 +475,7 @@ def _bytes(text: str | None) -> int | None:
     return int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))
 
 
-def _writer(path: Path) -> Callable[[pd.DataFrame], None]:
+def _writer(path: Path) -> Callable[[Any], None]:
     """Writes a table to a path in the form its ending asks for."""
     name = path.name.lower()
     ending = Path(name).suffix
@@ -472,7 +487,7 @@ def _writer(path: Path) -> Callable[[pd.DataFrame], None]:
         raise UsageError(f"cannot write {str(path)!r}: its name must end in .csv, .tsv, .parquet or .jsonl")
     _check_folder(path.parent, "--output in")
 
-    def write(frame: pd.DataFrame) -> None:
+    def write(frame: Any) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         if ending in (".parquet", ".pq"):
             frame.to_parquet(path, index=False)

@@ -14,7 +14,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from staytuned.automl.recipe import Moved, Said
+from staytuned.automl.events import Moved, Said
 from staytuned.insight.leaderboard import Leaderboard
 
 _FILE_WIDTH = 160  # characters, where the output is no terminal

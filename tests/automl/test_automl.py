@@ -7,7 +7,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from staytuned.automl.automl import AutoML
-from staytuned.automl.recipe import Moved, Said
+from staytuned.automl.events import Moved, Said
 from staytuned.automl.split import hold_out
 from staytuned.errors import TableError, UsageError
 from staytuned.registry import Registry

@@ -6,7 +6,8 @@ import pytest
 
 from staytuned._random import generator
 from staytuned.automl.columns import infer
-from staytuned.automl.recipe import Moved, Said, best_configs, dummy, dummy_score, fit_config, make_plan, predict, tune
+from staytuned.automl.events import Moved, Said
+from staytuned.automl.recipe import best_configs, dummy, dummy_score, fit_config, make_plan, predict, tune
 from staytuned.automl.zoo import default_config
 from staytuned.errors import NotFoundError, SpaceError, UsageError
 from staytuned.store.memory import MemoryLedger

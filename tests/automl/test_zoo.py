@@ -23,7 +23,7 @@ from staytuned.automl.zoo import (
     split_config,
     with_changes,
 )
-from staytuned.errors import SpaceError
+from staytuned.errors import SpaceError, UsageError
 from staytuned.space.codec import space_from_json, space_to_json
 from staytuned.space.dims import Float, Ordinal
 from staytuned.space.space import Space
@@ -198,10 +198,10 @@ def test_a_condition_goes_with_its_parent():
 )
 def test_a_bad_space_file_is_refused_by_name(tmp_path, text, says):
     (tmp_path / "space.yaml").write_text(text)
-    with pytest.raises(SpaceError, match=says) as caught:
+    with pytest.raises(UsageError, match=says) as caught:
         load_space(tmp_path / "space.yaml")
     assert "space.yaml" in str(caught.value)
-    with pytest.raises(SpaceError, match=r"nowhere.yaml' cannot be read: No such file"):
+    with pytest.raises(UsageError, match=r"nowhere.yaml' cannot be read: No such file"):
         load_space(tmp_path / "nowhere.yaml")
 
 

@@ -145,7 +145,7 @@ def test_a_missing_column_and_an_empty_batch_are_incidents():
 def test_few_rows_are_not_judged():
     health, _ = look(world(10, 9), labels=False)
     assert health.harm == "none"
-    assert health.sentence == "10 rows are too few to judge drift; no labels came, so performance was not judged."
+    assert health.sentence == "Too few rows to judge drift (10); no labels came, so performance was not judged."
     assert any(finding.kind == "too few rows" for finding in health.findings)
 
 

@@ -17,9 +17,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from staytuned._random import fresh_seed
 from staytuned.automl.columns import Table, infer
+from staytuned.automl.events import OnEvent, Said, silent
 from staytuned.automl.keep import keep
 from staytuned.automl.read import nearest
-from staytuned.automl.recipe import OnEvent, Plan, Said, Tuned, dummy_score, make_plan, silent, tune
+from staytuned.automl.recipe import Plan, Tuned, dummy_score, make_plan, tune
 from staytuned.automl.report import write_report
 from staytuned.automl.result import Result, fit_verdict, learning_curve, test_once
 from staytuned.automl.split import hold_out

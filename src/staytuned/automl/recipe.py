@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time as clock
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.exceptions import ConvergenceWarning
 
 from staytuned.automl.columns import Table
+from staytuned.automl.events import Moved, OnEvent, Said, silent
 from staytuned.automl.metrics import Metric, metric_for
 from staytuned.automl.split import Fold, fold_count, folds
 from staytuned.automl.zoo import ZOO, Family, Quality, candidates, default_config, joint_space, pipeline, split_config, with_changes
@@ -28,38 +29,6 @@ from staytuned.study import Study
 from staytuned.trial import Status, Trial
 
 _TRIAL_SHARE = 0.15  # of the time, at most, for one trial
-
-
-@dataclass(frozen=True)
-class Said:
-    """A step of the workflow in words."""
-
-    step: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Moved:
-    """A trial ended.
-
-    Args:
-        trial: the one that ended.
-        best: the best so far, if any finished.
-        done, failed, pruned: trials so far by how they ended.
-        planned: trials in all, where known.
-        seconds_left: of the search, where it has a time budget.
-    """
-
-    trial: Trial
-    best: Trial | None
-    done: int
-    failed: int
-    pruned: int
-    planned: int | None
-    seconds_left: float | None
-
-
-OnEvent: TypeAlias = Callable[[Said | Moved], None]
 
 
 @dataclass(frozen=True)
@@ -256,10 +225,6 @@ def dummy(task: str) -> Any:
 def baseline_of(study: Study) -> Trial | None:
     """The best of the default configs."""
     return study.goal.best(t for t in study.trials if t.origin == "default")
-
-
-def silent(event: Said | Moved) -> None:
-    """The listener of a run that nobody watches."""
 
 
 @dataclass(frozen=True)
