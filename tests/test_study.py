@@ -575,7 +575,7 @@ def test_minimize_with_every_method(method: str) -> None:
 
 
 def test_minimize_by_hand_has_nothing_to_try() -> None:
-    with pytest.raises(NotFoundError, match="no configs were given by hand; enqueue"):
+    with pytest.raises(NotFoundError, match="no configs were given by hand; give more configs"):
         minimize(lambda c: c["x"], LINE, method="manual")
 
 

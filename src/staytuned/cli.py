@@ -13,6 +13,7 @@ import re
 import shlex
 import signal
 import sys
+import time as clock
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
+import psutil
 import typer
 
 from staytuned import __version__
@@ -39,6 +41,7 @@ app = typer.Typer(
 HEALTHY, ATTENTION, FAILED = 0, 1, 2
 _INTERRUPTED = 130  # what shells say of Ctrl-C
 _DEFAULT_SECONDS = 60.0
+_AFTERWARDS = 1.0  # seconds to register a model and to write its report
 _KINDS = "numeric, categorical, boolean, date, text, identifier, constant"
 
 Method = StrEnum("Method", {name: name for name in METHODS})  # type: ignore[misc]
@@ -142,7 +145,7 @@ def tune(
     store = open_ledger(ledger)
     with Listener(console) as listener, _stoppable(listener) as on_event:
         model = AutoML(
-            time=_DEFAULT_SECONDS if time is None and trials is None and method != "manual" else time,
+            time=_left_of(_DEFAULT_SECONDS if time is None and trials is None and method != "manual" else time),
             trials=trials,
             metric=metric,
             quality=str(quality),  # type: ignore[arg-type]
@@ -430,6 +433,14 @@ def _disk_trouble(problem: OSError) -> str:
     if problem.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"{where}the disk is full; free some space and run the same command again"
     return f"{where}{problem.strerror or problem}; check the path and your rights to it"
+
+
+def _left_of(seconds: float | None) -> float | None:
+    """What is left of a budget that began with this process, and must also pay for keeping the model and writing the report."""
+    if seconds is None or not seconds > 0:
+        return seconds
+    spent = clock.time() - psutil.Process().create_time()
+    return max(seconds - spent - _AFTERWARDS - 0.02 * seconds, 0.5 * seconds)
 
 
 def _existing(ledger: str, *, read_only: bool = False) -> Any:

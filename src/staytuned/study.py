@@ -278,7 +278,8 @@ class Study:
         except Exception as problem:
             if isinstance(problem, TrialTimeout) and clock.monotonic() >= deadline:
                 return  # the study's time was up, not the trial's: it is given back
-            outcome = _Outcome(failure(problem), {})
+            spent = Cost(seconds=max(clock.time() - self._trials[trial.number].started, 0.0))  # a killed worker tells no more
+            outcome = _Outcome(failure(problem, spent), {})
         told = self._record(trial.number, outcome.measurement, outcome.suggested)
         if on_trial is not None:
             on_trial(told)

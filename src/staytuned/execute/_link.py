@@ -204,7 +204,7 @@ def _rss(pid: int) -> int:
 
 
 def _too_long(waited: float, seconds: float) -> str:
-    return f"ran for {waited:.3g} seconds, longer than its limit of {seconds:g}; raise the time limit, or narrow the space to cheaper configs"
+    return f"ran for {waited:.3g} seconds, longer than its limit of {seconds:.3g}; raise the time limit, or narrow the space to cheaper configs"
 
 
 def _too_large(used: int, limit: int) -> str:
