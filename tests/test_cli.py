@@ -358,6 +358,7 @@ def test_tend_with_nothing_to_go_by_keeps_and_says_why(say):
     assert body["reason"]
 
 
+@pytest.mark.slow
 def test_promote_and_roll_back(say):
     assert say(f"{TUNE} --method random")[0] == 0
     assert [row["in_service"] for row in json.loads(say("models --json")[1])] == [True, False]
@@ -431,6 +432,7 @@ def fill(place: Path, leave: int = 0) -> Path:
     return ballast
 
 
+@pytest.mark.slow
 def test_a_full_disk_loses_nothing(small_disk, say):
     ledger = small_disk / "s.db"
     SqlLedger(ledger)
@@ -534,6 +536,7 @@ def test_a_reader_that_has_gone_is_no_failure():
 # tables that are odd and yet fine
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "change", "said"),
     [

@@ -216,6 +216,7 @@ def nasty_figures(tables):
     }
 
 
+@pytest.mark.slow
 def test_whatever_the_names_the_svg_is_sound_and_always_the_same(tables):
     again = nasty_figures(tables)
     for which, fig in nasty_figures(tables).items():

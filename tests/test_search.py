@@ -181,6 +181,7 @@ def by_row(results: dict[str, Any], order: list[int]) -> dict[str, Any]:
     return {name: [column[i] for i in order] if isinstance(column, list) else column[order] for name, column in results.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scoring", [None, "roc_auc", get_scorer("neg_log_loss")], ids=["own", "name", "callable"])
 def test_a_grid_gives_grid_searchs_results(scoring: Any) -> None:
     ours = search(GRID, method="grid", trials=None, cv=CV, scoring=scoring, return_train_score=True).fit(X, y)
@@ -224,6 +225,7 @@ def test_an_empty_space_is_one_config() -> None:
     assert len(tuned.trials_) == 1
 
 
+@pytest.mark.slow
 def test_multimetric_results_are_scikit_learns() -> None:
     scoring = {"auc": "roc_auc", "acc": make_scorer(lambda t, p: np.mean(t == p))}
     ours = search(GRID, method="grid", trials=None, cv=CV, scoring=scoring, refit="auc").fit(X, y)
@@ -248,6 +250,7 @@ def test_several_metrics_without_refit_choose_nothing() -> None:
     assert np.isfinite(tuned.cv_results_["mean_test_roc_auc"]).all()
 
 
+@pytest.mark.slow
 def test_refit_may_be_a_function_of_the_results() -> None:
     def smallest_c(results: dict[str, Any]) -> int:
         return int(np.argmin(results["param_C"]))
@@ -284,6 +287,7 @@ def test_refit_false_still_chooses() -> None:
     assert not hasattr(tuned, "best_estimator_")
 
 
+@pytest.mark.slow
 def test_groups_go_to_the_splitter() -> None:
     groups = np.arange(len(y)) % 5
     ours = search(GRID, method="grid", trials=None, cv=GroupKFold(5)).fit(X, y, groups=groups)
@@ -291,6 +295,7 @@ def test_groups_go_to_the_splitter() -> None:
     assert sorted(ours.cv_results_["mean_test_score"]) == pytest.approx(sorted(theirs.cv_results_["mean_test_score"]))
 
 
+@pytest.mark.slow
 def test_sample_weights_go_to_fit_and_score() -> None:
     weights = np.where(y == 1, 5.0, 0.2)
     ours = search(GRID, method="grid", trials=None, cv=CV).fit(X, y, sample_weight=weights)
@@ -441,6 +446,7 @@ def test_raced_out_configs_rank_behind_all_finished_ones() -> None:
     assert tuned.best_score_ == results["mean_test_score"][~out].max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"race": False}, {"method": "grid"}, {"cv": 2}, {"scoring": ["accuracy", "roc_auc"], "refit": False}], ids=str)
 def test_races_can_be_off(options: dict[str, Any]) -> None:
     space = {"max_depth": Int(1, 12), "min_samples_leaf": Int(1, 55)}
@@ -557,6 +563,7 @@ def test_two_processes_find_what_one_does() -> None:
     assert list(two.cv_results_["origin"]) == list(one.cv_results_["origin"])
 
 
+@pytest.mark.slow
 def test_a_search_continues_in_its_ledger(tmp_path: Path) -> None:
     ledger = f"sqlite:///{tmp_path / 'tuned.db'}"
     whole = search(trials=6).fit(X, y)
@@ -572,6 +579,7 @@ def test_a_search_continues_in_its_ledger(tmp_path: Path) -> None:
     assert "before" in again.study_.why_ended
 
 
+@pytest.mark.slow
 def test_another_table_is_another_search(tmp_path: Path) -> None:
     ledger = str(tmp_path / "tuned.db")
     first = search(trials=2, ledger=ledger).fit(X, y)

@@ -61,6 +61,7 @@ def test_columns_may_come_in_another_order(fitted):
     np.testing.assert_array_equal(model.predict(features), model.predict(features[["c", "b", "a"]].assign(more=1)))
 
 
+@pytest.mark.slow
 def test_the_same_seed_repeats_the_run_exactly(fitted):
     model, frame = fitted
     again = clone(model).fit(frame, target="target")
@@ -88,6 +89,7 @@ def test_it_is_a_scikit_learn_estimator():
             ask(table())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [name if name in ("auto", "manual", "evolution") else pytest.param(name, marks=pytest.mark.slow) for name in METHODS])
 def test_every_method_finds_something(method):
     configs = [{"model": "linear", "linear.C": 0.5}, {"model": "knn"}] if method == "manual" else []
@@ -115,6 +117,7 @@ def test_rows_without_a_target_go_with_their_groups_and_times():
     assert not set(kept[split.train]) & set(kept[split.test])
 
 
+@pytest.mark.slow
 def test_time_order_by_a_column():
     frame = table().assign(day=pd.date_range("2024-01-27", periods=150).strftime("%d/%m/%Y"))
     frame = frame.sample(frac=1, random_state=0)
@@ -144,6 +147,7 @@ def test_it_says_each_step():
     assert [event.done + event.pruned + event.failed for event in said if isinstance(event, Moved)] == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_keep_registers_a_version_that_can_be_tended():
     ledger = MemoryLedger()
     version = AutoML(**QUICK, ledger=ledger, name="ok").fit(table(), target="target").keep()

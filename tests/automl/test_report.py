@@ -43,7 +43,7 @@ def parsed(page: str) -> Balanced:
     return reader
 
 
-@pytest.fixture(scope="module", params=["binary", "multiclass", "regression"])
+@pytest.fixture(scope="module", params=["binary", pytest.param("multiclass", marks=pytest.mark.slow), pytest.param("regression", marks=pytest.mark.slow)])
 def result(request):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(150, 2))

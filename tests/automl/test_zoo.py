@@ -107,6 +107,7 @@ def test_any_config_of_the_joint_space_can_be_built(task):
         assert default_config(ZOO[family.name], task) == default_config(family)
 
 
+@pytest.mark.slow
 def test_extreme_configs_fit():
     X, y, table = table_for("multiclass", 60)
     for family in ZOO.values():
@@ -213,6 +214,7 @@ def real(name, rows=400):
     return df.sample(min(rows, len(df)), random_state=0).reset_index(drop=True)
 
 
+@pytest.mark.slow
 @pytest.mark.real
 @pytest.mark.parametrize("task", ["binary", "regression"])
 @pytest.mark.parametrize("name", ["lightgbm", "mlp", "svm", "random_forest", "linear", "hist_gradient_boosting"])
@@ -229,6 +231,7 @@ def test_a_saved_pipeline_predicts_the_same(name, task):
         np.testing.assert_array_equal(loaded.predict_proba(X), fitted.predict_proba(X))
 
 
+@pytest.mark.slow
 @pytest.mark.real
 @pytest.mark.parametrize(
     ("name", "target"),

@@ -40,6 +40,7 @@ def test_an_additive_function_gives_its_analytic_shares():
     assert found.explained > 0.9
 
 
+@pytest.mark.slow
 def test_a_product_of_centred_factors_is_all_interaction():
     found = importance(measured(CUBE, lambda c: (c["a"] - 0.5) * (c["b"] - 0.5), 300), Goal(), CUBE)
     assert max(shares(found).values()) < 0.1
@@ -47,6 +48,7 @@ def test_a_product_of_centred_factors_is_all_interaction():
     assert found.pairs[0].share > 0.8
 
 
+@pytest.mark.slow
 def test_on_a_log_scale_it_is_the_logarithm_that_counts():
     space = Space({"lr": Float(1e-4, 1, log=True), "x": Float(0, 1)})
     found = importance(measured(space, lambda c: math.log10(c["lr"]) / 4 + c["x"], 300), Goal(), space)
@@ -68,6 +70,7 @@ def test_a_conditional_dimension_counts_by_the_part_of_the_space_where_it_exists
     assert 70 < {row.name: row.trials for row in found.rows}["p"] < 130
 
 
+@pytest.mark.slow
 def test_one_diverged_trial_does_not_drown_the_rest():
     history = measured(CUBE, lambda c: c["a"], 200)
     history.append(Trial(200, CUBE.sample(np.random.default_rng(9)), measurement=Measurement({"loss": 1e12})))
@@ -80,6 +83,7 @@ def test_the_direction_of_the_goal_changes_nothing():
     assert importance(low, Goal("loss", "min"), CUBE) == importance(high, Goal("loss", "max"), CUBE)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_table():
     history = measured(CUBE, lambda c: c["a"], 40)
     assert importance(history, Goal(), CUBE, seed=3) == importance(history, Goal(), CUBE, seed=3)
@@ -133,6 +137,7 @@ def test_impossible_conditions_are_survived():
     assert shares(found)["never"] == 0.0
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(st.integers(4, 40), st.integers(0, 5), st.sampled_from(["a", "k", "lr"]))
 def test_shares_lie_between_0_and_1_and_sum_to_at_most_1(n, seed, name):

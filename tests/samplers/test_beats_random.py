@@ -42,6 +42,7 @@ SLOW = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "problem", "trials", "share"), [*CASES, *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW)])
 def test_the_regret_left_is_a_share_of_random_s(method: str, problem: str, trials: int, share: float) -> None:
     chance, guided = (_median(m, BY_NAME[problem], trials) for m in ("random", method))

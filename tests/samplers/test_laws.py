@@ -41,7 +41,7 @@ def _small(space: Space, goal: Goal, seed: int) -> Sampler:
 
 
 @pytest.mark.parametrize("law", SAMPLER_LAWS, ids=lambda law: law.__name__)
-@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) if name == "auto" else name for name in MAKERS])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) if name in ("auto", "bayes") else name for name in MAKERS])
 def test_law(name: str, law: SamplerLaw) -> None:
     law(MAKERS[name])
 
