@@ -13,11 +13,10 @@ import pytest
 
 import staytuned
 from staytuned import errors
-from staytuned._optional import need
-from staytuned.errors import MissingExtra, StayTunedError
+from staytuned.errors import StayTunedError
 
 HEAVY = ("pandas", "sklearn", "scipy", "matplotlib", "sqlalchemy", "lightgbm", "rich", "typer")
-GROUND = ("errors", "_random", "_optional", "space.dims", "space.space", "space.codec", "space.door", "space.branches", "trial", "goal", "protocols")
+GROUND = ("errors", "_random", "space.dims", "space.space", "space.codec", "space.door", "space.branches", "trial", "goal", "protocols")
 
 
 def _loaded_by(statement: str) -> set[str]:
@@ -64,18 +63,6 @@ def test_the_stub_says_the_same() -> None:
 def test_an_unknown_name_is_quoted() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Stduy'; it has Float"):
         _ = staytuned.Stduy  # type: ignore[attr-defined]
-
-
-def test_a_missing_package_is_named_with_its_extra() -> None:
-    assert need("json").loads("[1]") == [1]
-    with pytest.raises(MissingExtra, match=r"needs the package 'no_such_package'.*pip install no_such_package"):
-        need("no_such_package")
-
-
-def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(ImportError, match=r"pip install 'staytuned\[postgres\]'"):
-        need("psycopg")
 
 
 def test_the_tree_of_errors_is_drawn_as_it_is() -> None:

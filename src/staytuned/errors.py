@@ -17,8 +17,7 @@ StayTunedError
 │   ├── LedgerTooNew                 a newer staytuned wrote it
 │   ├── LedgerFull                   the disk is full
 │   └── BlobMissing                  a stored blob is gone or no longer matches its hash
-├── UntrustedModel               loading it would run code that was not vouched for
-└── MissingExtra (ImportError)   an optional package is not installed: the message names the extra
+└── UntrustedModel               loading it would run code that was not vouched for
 """
 
 
@@ -92,7 +91,3 @@ class BlobMissing(LedgerError):
 
 class UntrustedModel(StayTunedError):
     """Loading the model would run code that was not vouched for."""
-
-
-class MissingExtra(StayTunedError, ImportError):
-    """An optional package is not installed."""
