@@ -34,7 +34,7 @@ from staytuned.space.space import Config
 from staytuned.store.open import open_ledger
 from staytuned.trial import Trial
 
-_SHOW_SHARE = 0.12  # of the time, kept for the test, the learning curve and the report
+_SHOW_SHARE = 0.07  # of the time, kept for the test, the learning curve and the report
 
 _T = TypeVar("_T")
 
