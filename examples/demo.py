@@ -27,7 +27,7 @@ def main() -> None:
     write_tables()
     os.environ["STAYTUNED_LEDGER"] = "staytuned.db"
     print("Titanic: 1,000 passengers to learn from; the other 309, and a changed world, come later.\n")
-    run("staytuned tune titanic.csv --target survived --time 40 --seed 1")
+    run("staytuned tune titanic.csv --target survived --time 60 --seed 1")
     run("staytuned models")
     run("staytuned predict titanic new.csv -o scored.csv")
     run("staytuned watch titanic labelled.csv", codes=(0, 1))

@@ -34,7 +34,7 @@ from staytuned.space.space import Config
 from staytuned.store.open import open_ledger
 from staytuned.trial import Trial
 
-_SHOW_SHARE = 0.07  # of the time, kept for the test, the learning curve and the report
+_SHOW_SHARE = 0.1  # of the time, kept for the test, the learning curve and the report
 
 _T = TypeVar("_T")
 
@@ -168,7 +168,7 @@ class AutoML(BaseEstimator):  # type: ignore[misc]
         steps.say("Test", test.sentence)
         fit = fit_verdict(tuned, blind, test)
         steps.say("Fit", fit.sentence)
-        spare = 10.0 if steps.left() is None else 0.5 * max(steps.left() or 0.0, 0.0)
+        spare = 10.0 if steps.left() is None else 0.9 * max(steps.left() or 0.0, 0.0)
         curve = steps.timed("learning curve", lambda: learning_curve(tuned, X_train, y_train, table, seconds=spare, seed=seed))
         self.result_ = Result(self.name, table, split, tuned, blind, test, fit, np.asarray(labels[split.test]), prediction, baseline, curve, tuple(steps.rows))
         self.model_ = tuned.pipeline

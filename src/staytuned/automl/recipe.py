@@ -185,6 +185,8 @@ def tune(
         study.optimize(Evaluated(evaluator), trials, budget.left(reserve), n_jobs=workers, trial_timeout=limit, memory=memory, on_trial=heard)
     baselines.last_word()
     say(Said("Tune", f"{len(study.trials)} trials in all; ended because {study.why_ended or 'there was nothing left to do'}"))
+    if failed := [t for t in study.trials if t.status.failed]:
+        say(Said("Note", f"{len(failed)} of them failed; the last, {failed[-1].config.get('model')}: {failed[-1].cure}"))
     best = study.best
     return Tuned(best.config, plan.goal.score(best), study, fit_config(best.config, X, y, table, seed=best.seed), plan, baseline_of(study))
 
