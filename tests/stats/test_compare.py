@@ -15,9 +15,9 @@ from staytuned.stats.compare import (
     bootstrap,
     chi_square_two_sample,
     clopper_pearson_upper,
+    compared,
     empirical_bernstein_upper,
     ks_two_sample,
-    paired_bootstrap,
     population_stability,
     race_probability,
     rate_rise,
@@ -130,13 +130,13 @@ def test_a_paired_interval_is_narrower_than_the_models_own_and_finds_the_better_
     a = b.copy()
     mended = np.flatnonzero(b != y)[:30]
     a[mended] = y[mended]
-    difference = paired_bootstrap(accuracy, y, a, b, rng=generator(5, "rounds"), rounds=400)
+    difference = compared(accuracy, y, a, b, rng=generator(5, "rounds"), rounds=400).difference
     alone = bootstrap(accuracy, y, b, rng=generator(5, "alone"), rounds=400)
     assert difference.point == pytest.approx(0.06)
     assert difference.low > 0
     assert difference.excludes_zero
     assert difference.high - difference.low < (alone.high - alone.low) / 1.5
-    again = paired_bootstrap(accuracy, y, a, b, rng=generator(5, "rounds"), rounds=400)
+    again = compared(accuracy, y, a, b, rng=generator(5, "rounds"), rounds=400).difference
     assert again == difference
 
 

@@ -174,7 +174,6 @@ class AutoML(BaseEstimator):  # type: ignore[misc]
         self.model_ = tuned.pipeline
         self.table_ = table
         self.training_ = features.iloc[split.train].assign(**{table.target: y_train})
-        self.held_out_ = features.iloc[split.test].assign(**{table.target: labels[split.test]})
         if table.task != "regression":
             self.classes_ = np.asarray(tuned.pipeline.classes_)
         ledger.append([Fact(f"study/{study}", "closed", {}, key="closed")])

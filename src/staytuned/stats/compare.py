@@ -156,15 +156,9 @@ def bootstrap(score: Score, y: Any, prediction: Any, *, rng: np.random.Generator
     return _resampled(lambda rows: (score(y[rows], prediction[rows]),), len(y), rng, rounds, level)[0]
 
 
-def paired_bootstrap(score: Score, y: Any, a: Any, b: Any, *, rng: np.random.Generator, rounds: int = 1000, level: float = 0.95) -> Interval:
-    """``score(y, a) - score(y, b)`` with its percentile interval; both are scored on the same resampled rows, so that what
-    makes a row hard for both cancels out. Arguments and errors as for `bootstrap`."""
-    return compared(score, y, a, b, rng=rng, rounds=rounds, level=level).difference
-
-
 def compared(score: Score, y: Any, a: Any, b: Any, *, rng: np.random.Generator, rounds: int = 1000, level: float = 0.95) -> Comparison:
-    """The scores of two predictions and their difference, each with its percentile interval over the same resampled rows.
-    Arguments and errors as for `bootstrap`."""
+    """The scores of two predictions and their difference, each with its percentile interval; both are scored on the same resampled
+    rows, so that what makes a row hard for both cancels out of the difference. Arguments and errors as for `bootstrap`."""
 
     def scores(rows: npt.NDArray[np.intp]) -> tuple[float, float, float]:
         of_a, of_b = score(y[rows], a[rows]), score(y[rows], b[rows])
