@@ -44,11 +44,7 @@ def _standardised(losses: np.ndarray) -> np.ndarray:
     return (values - values.mean()) / (values.std() or 1.0)
 
 
-def _believing(self: Posterior, x: np.ndarray, normal: np.ndarray) -> Posterior:  # noqa: ARG001 - in the place of ``imagining``
-    return self.believing(x)
-
-
-def _as_if_alone(self: Posterior, x: np.ndarray, normal: np.ndarray) -> Posterior:  # noqa: ARG001
+def _as_if_alone(self: Posterior, x: np.ndarray) -> Posterior:  # noqa: ARG001 - in the place of ``believing``
     return self
 
 
@@ -70,8 +66,7 @@ VARIANTS: Mapping[str, Patches] = {
 }
 AT_ONCE: Mapping[str, Patches] = {
     "as it is": (),
-    "what is under way believed to give the mean": ((Posterior, "imagining", _believing),),
-    "what is under way only kept away from": ((Posterior, "imagining", _as_if_alone),),
+    "what is under way only not repeated": ((Posterior, "believing", _as_if_alone),),
 }
 
 

@@ -110,20 +110,6 @@ def test_the_slopes_of_the_posterior_and_of_log_ei_are_derivatives(seed: int) ->
         assert by_deviation[j] == pytest.approx((d1[0] - d2[0]) / (2 * step), rel=1e-4, abs=1e-6)
 
 
-def test_worlds_agree_with_one_another_on_doubt_and_average_to_the_mean() -> None:
-    x, y, noise = _sample(14)
-    model = Posterior(_theta(1, sigma2=1e-4), PLAN, x, y, noise)
-    pending, elsewhere = _sample(3, 20)[0], _sample(30, 21)[0]
-    worlds = model.imagining(pending, np.random.default_rng(2).standard_normal((4000, 3)))
-    mean, deviation = worlds.predict(elsewhere)
-    assert mean.shape == (30, 4000)
-    np.testing.assert_allclose(deviation, model.believing(pending).predict(elsewhere)[1])
-    before = model.predict(elsewhere)
-    np.testing.assert_allclose(mean.mean(axis=1), before[0], atol=0.06)
-    # the law of total variance: what the worlds differ by is what each is surer of
-    np.testing.assert_allclose(mean.var(axis=1) + deviation**2, before[1] ** 2, rtol=0.1, atol=0.01)
-
-
 def test_the_fit_finds_what_matters_and_the_noise() -> None:
     space = Space({"matters": Float(0, 1), "idle": Float(0, 1), "kind": Choice(["u", "v"])})
     cube, rng = Cube(space), np.random.default_rng(5)

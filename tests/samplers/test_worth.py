@@ -28,11 +28,11 @@ def _model(seed: int, n: int = 9) -> Posterior:
 
 
 def _terms() -> list:
-    worlds = _model(1).imagining(features(PLAN, CUBE.snap(np.random.default_rng(7).random((2, 4)))), np.random.default_rng(8).standard_normal((5, 2)))
+    under_way = features(PLAN, CUBE.snap(np.random.default_rng(7).random((2, 4))))
     front = np.array([[-1.0, 0.8], [0.1, 0.1], [0.9, -1.2]])
     return [
-        Improvement(_model(0), np.array([-0.4])),
-        Improvement(worlds, np.linspace(-9.0, 0.3, 5)),
+        Improvement(_model(0), -0.4),
+        Improvement(_model(1).believing(under_way), -9.0),
         Keeps(_model(2)),
         Hypervolume((_model(3), _model(4)), front, np.array([1.5, 1.4])),
         Believed(Belief.of(CUBE, Goal()), 2.0),

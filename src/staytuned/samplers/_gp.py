@@ -162,7 +162,7 @@ class Posterior:
     Args:
         theta: (n_parameters,) as from :func:`fit`.
         x, noise: as for :func:`fit`.
-        y: (n,) transformed losses, or (n, s) for ``s`` worlds that agree on everything but values: then means have a column for each.
+        y: (n,) transformed losses.
     """
 
     def __init__(self, theta: Array, plan: Layout, x: Array, y: Array, noise: Array) -> None:
@@ -178,20 +178,19 @@ class Posterior:
         self._weights = self._whiten.T @ (self._whiten @ y)
 
     def predict(self, x: Array) -> tuple[Array, Array]:
-        """(m,) or (m, s) mean and (m,) standard deviation of the noise-free value at the features ``x``."""
+        """(m,) mean and (m,) standard deviation of the noise-free value at the features ``x``."""
         cross = self._cross(x)
         white = cross @ self._whiten.T
         variance = self.signal - np.einsum("ij,ij->i", white, white)
         return cross @ self._weights, np.sqrt(np.maximum(variance, 1e-12 * self.signal))
 
     def mean(self, x: Array) -> Array:
-        """(m,) or (m, s) the mean alone, at a fraction of the cost."""
+        """(m,) the mean alone, at a fraction of the cost."""
         means: Array = self._cross(x) @ self._weights
         return means
 
-    def slopes(self, x: Array) -> tuple[Array, float, Array, Array]:
-        """Mean and deviation at one point, and the derivatives of both by its numeric features: () or (s,), a number, (n_numeric,) or
-        (s, n_numeric), (n_numeric,)."""
+    def slopes(self, x: Array) -> tuple[float, float, Array, Array]:
+        """Mean and deviation at one point, and the (n_numeric,) derivatives of both by its numeric features."""
         m = self.plan.warped
         warped, slope = _warp_with_slope(self.theta, self.plan, x)
         scaled = warped * np.sqrt(self._inverse)
@@ -202,24 +201,7 @@ class Posterior:
         white = self._whiten @ cross
         deviation = math.sqrt(max(self.signal - float(white @ white), 1e-12 * self.signal))
         by_variance = -2.0 * ((self._whiten.T @ white) @ by_x)
-        return cross @ self._weights, deviation, self._weights.T @ by_x, by_variance / (2.0 * deviation)
-
-    def imagining(self, x: Array, normal: Array) -> Posterior:
-        """The process in ``s`` worlds in which values at the features ``x`` were observed as well, drawn jointly from what it expects there
-        (fantasies: Snoek et al. 2012, section 3.2). All worlds share one factor.
-
-        Args:
-            normal: (s, n_x) standard normal draws.
-        """
-        cross = self._cross(x)
-        white = cross @ self._whiten.T
-        scaled = _warp(self.theta, self.plan, x)[0] * np.sqrt(self._inverse)
-        covariance = self.signal * _kernel(_squared_distances(scaled, scaled)) - white @ white.T
-        values, vectors = np.linalg.eigh(covariance)
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
-        drawn = (cross @ self._weights)[:, None] + root @ normal.T
-        known = np.repeat(self._y[:, None], len(normal), axis=1)
-        return Posterior(self.theta, self.plan, np.vstack([self._x, x]), np.vstack([known, drawn]), np.append(self._noise, np.ones(len(x))))
+        return float(cross @ self._weights), deviation, self._weights @ by_x, by_variance / (2.0 * deviation)
 
     def believing(self, x: Array) -> Posterior:
         """The process as if its own mean had been observed at the features ``x``."""

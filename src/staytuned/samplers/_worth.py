@@ -51,29 +51,25 @@ class Worth:
 
 @dataclass(frozen=True, slots=True)
 class Improvement:
-    """The logarithm of the expected improvement on the best value (Ament et al. 2023), averaged over the worlds of the model.
+    """The logarithm of the expected improvement on the best value (Ament et al. 2023).
 
     Args:
-        best: (s,) in the units of the model, one for each of its worlds.
+        best: in the units of the model.
     """
 
     model: Posterior
-    best: Array
+    best: float
 
     def score(self, rows: Array) -> Array:
         mean, deviation = self.model.predict(features(self.model.plan, rows))
-        each = log_expected_improvement(mean.reshape(len(rows), -1), deviation[:, None], self.best)
-        return each[:, 0] if each.shape[1] == 1 else np.logaddexp.reduce(each, axis=1) - math.log(each.shape[1])
+        return log_expected_improvement(mean, deviation, self.best)
 
     def slope(self, row: Array) -> tuple[float, Array]:
         mean, deviation, by_mean, by_deviation = self.model.slopes(features(self.model.plan, row[None, :])[0])
         z = (self.best - mean) / deviation
-        value, steep = log_h_and_slope(z)
-        total = float(np.logaddexp.reduce(value))
-        share = np.exp(value - total)
-        by_mean = by_mean.reshape(len(z), -1)
-        along = by_deviation / deviation - (share * steep) @ (by_mean + z[:, None] * by_deviation) / deviation
-        return math.log(deviation) + total - math.log(len(z)), _placed(self.model, along, row)
+        value, steep = log_h_and_slope(np.array([z]))
+        along = (by_deviation - steep[0] * (by_mean + z * by_deviation)) / deviation
+        return math.log(deviation) + float(value[0]), _placed(self.model, along, row)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import ndtri
-from scipy.stats import qmc
 
 from staytuned._random import generator
 from staytuned.goal import Goal, nondominated
@@ -27,7 +25,6 @@ from staytuned.trial import History, Trial
 _START = 4
 _AGAIN = 5  # trials that only run an earlier study's best again, and tell nothing of the rest of the space
 _EXACT = 0.01  # share of the variance under which the noise is overlooked
-_WORLDS = 8
 _PARENTS = 5
 _FAR_BEHIND = 10.0
 _MANY_FAILURES = 0.05
@@ -38,11 +35,11 @@ _BEYOND = 0.1  # of the front's extent, by which the reference point lies behind
 class Bayes:
     """One model over the whole mixed, conditional space (kernel, warps and priors in ``_gp``, acquisition in ``_worth`` and ``_acquire``).
 
-    The first four trials are Sobol points, or drawn from the priors where the space has some. Trials under way are imagined to end in eight ways that
-    the model holds possible, so that parallel proposals keep apart. Failures count as the worst value kept, with little weight, and where more than one
-    in twenty trials fails, the chance of success is learned as well. Trials stopped early count with the score they were given, with less weight. Each limit of
-    the goal has a model of its own. Two objectives are searched by expected hypervolume, more by Tchebycheff mixtures (Knowles 2006), a new one
-    for each trial.
+    The first four trials are Sobol points, or drawn from the priors where the space has some. Trials under way are taken to end as the model expects
+    (the kriging believer of Ginsbourger et al. 2010), so that parallel proposals keep apart. Failures count as the worst value kept, with little
+    weight, and where more than one in twenty trials fails, the chance of success is learned as well. Trials stopped early count with the score they
+    were given, with less weight. Each limit of the goal has a model of its own. Two objectives are searched by expected hypervolume, more by
+    Tchebycheff mixtures (Knowles 2006), a new one for each trial.
 
     Args:
         start: configs in all before the model is asked.
@@ -124,12 +121,11 @@ class Bayes:
         y, noise = target.values(seen)
         means = model.mean(features(model.plan, seen.rows))
         sure = feasible & (noise <= 1.0) if (feasible & (noise <= 1.0)).any() else feasible
-        best = np.array([(y if model.sigma2 < _EXACT * model.signal else means)[sure].min()])
+        best = float((y if model.sigma2 < _EXACT * model.signal else means)[sure].min())
         parents = seen.rows[np.argsort(np.where(feasible, means, means + _FAR_BEHIND), kind="stable")[:_PARENTS]]
         if len(evidence.pending):
-            under_way = features(model.plan, evidence.pending)
-            model = model.imagining(under_way, ndtri(qmc.Sobol(len(under_way), scramble=True, rng=rng).random(_WORLDS)))
-            best = np.minimum(best, model.mean(under_way).min(axis=0))
+            best = min(best, float(model.mean(features(model.plan, evidence.pending)).min()))
+            model = self._believing(model, evidence)
         return [Improvement(model, best), *keeps], parents
 
     def _limits(self, seen: Evidence) -> list[Target]:
@@ -148,5 +144,7 @@ class Bayes:
 
     def _settled(self, evidence: Evidence, seen: Evidence, target: Target) -> Posterior:
         """The model with what is under way taken to end as it expects."""
-        model = self._surfaces.posterior(evidence, seen, target)
+        return self._believing(self._surfaces.posterior(evidence, seen, target), evidence)
+
+    def _believing(self, model: Posterior, evidence: Evidence) -> Posterior:
         return model.believing(features(model.plan, evidence.pending)) if len(evidence.pending) else model
