@@ -161,15 +161,19 @@ class Goal:
         total = sum(max(excess, 0.0) if excess == excess else math.inf for excess in self.excesses(trial))
         return float(total)
 
-    def rank(self, trial: Trial) -> tuple[float, float, int] | None:
-        """What :meth:`best` compares, the lowest first: (violation, loss by the first objective, number); None unless it finished with a score."""
+    def rank(self, trial: Trial) -> tuple[float, float, float, int] | None:
+        """What :meth:`best` compares, the lowest first: (minus the fidelity, violation, loss by the first objective, number).
+
+        None unless it finished with a score.
+        """
         score = self.score(trial) if trial.status is Status.DONE else math.nan
-        return (self.violation(trial) if self.limits else 0.0, self.loss(score), trial.number) if math.isfinite(score) else None
+        return (-trial.share, self.violation(trial) if self.limits else 0.0, self.loss(score), trial.number) if math.isfinite(score) else None
 
     def best(self, history: Iterable[Trial]) -> Trial | None:
         """The best finished trial, the earliest among equals; None if nothing finished.
 
-        Of those that keep the limits, or, if none does, of those that break them least. With several objectives, the best by the first of them.
+        Of those at the highest fidelity that any finished at, for scores at different ones cannot be compared; of those that keep the limits, or,
+        if none does, of those that break them least. With several objectives, the best by the first of them.
         """
         ranked = ((rank, trial) for trial in history if (rank := self.rank(trial)) is not None)
         return min(ranked, key=lambda pair: pair[0], default=(None, None))[1]
@@ -177,9 +181,12 @@ class Goal:
     def front(self, history: Iterable[Trial]) -> list[Trial]:
         """The finished trials that keep the limits and that no other beats in one objective without losing in another, by number.
 
-        If none keeps the limits, the one that breaks them least. Of trials that are equal in all objectives, the earliest.
+        If none keeps the limits, the one that breaks them least. Of trials that are equal in all objectives, the earliest. Only trials at the highest
+        fidelity that any finished at count.
         """
         done = sorted((t for t in history if t.status is Status.DONE and all(map(math.isfinite, self.vector(t)))), key=lambda t: t.number)
+        highest = max((t.share for t in done), default=1.0)
+        done = [t for t in done if t.share == highest]
         kept = [t for t in done if self.violation(t) == 0]
         if not kept:
             least = self.best(done)

@@ -38,7 +38,8 @@ class OpenTrial:
         scheduler: judges reports.
         peers: the trials the scheduler needs to see.
         proposal: what the sampler would like a define-by-run objective to try.
-        fidelity: None means full.
+        fidelity: the share of the full effort (rows, rounds, epochs or folds) to spend, in (0, 1]; None means full.
+        continues: the number of the trial that goes on here, so that an objective may go on from what it kept of it; None for a new start.
     """
 
     number: int
@@ -49,6 +50,7 @@ class OpenTrial:
     peers: History = ()
     proposal: Mapping[str, Value] = field(default_factory=dict)
     fidelity: float | None = None
+    continues: int | None = None
     readings: list[Reading] = field(default_factory=list)
     suggested: dict[str, Dimension] = field(default_factory=dict)
 
@@ -112,7 +114,8 @@ class OpenTrial:
         if measurement.status is Status.PRUNED and any(math.isfinite(r.scores.get(self.goal.metric, math.nan)) for r in readings):
             estimate = self.scheduler.estimate(self.peers, self._so_far(readings))
             scores |= {self.goal.metric: estimate} if math.isfinite(estimate) else {}
-        return replace(measurement, scores=scores, readings=readings, config=self.config if self.suggested else None)
+        return replace(measurement, scores=scores, readings=readings, config=self.config if self.suggested else measurement.config)
 
     def _so_far(self, readings: Sequence[Reading]) -> Trial:
-        return Trial(self.number, self.config, seed=self.seed, measurement=Measurement(status=Status.RUNNING, readings=tuple(readings)))
+        measurement = Measurement(status=Status.RUNNING, readings=tuple(readings))
+        return Trial(self.number, self.config, seed=self.seed, fidelity=self.fidelity, measurement=measurement, continues=self.continues)

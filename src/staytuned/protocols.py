@@ -40,9 +40,26 @@ class Verdict(StrEnum):
     STOP = "stop"
 
 
+@dataclass(frozen=True, slots=True)
+class Ration:
+    """What to begin next: a new config, or one that was tried before and goes on with more effort.
+
+    Args:
+        fidelity: share of the full effort in (0, 1]; None for all of it.
+        continues: the number of the trial that goes on; None for a new config.
+        config: what it goes on with, if not with its own config.
+        origin: who says so; of a trial that goes on.
+    """
+
+    fidelity: float | None = None
+    continues: int | None = None
+    config: Config | None = None
+    origin: str = ""
+
+
 @runtime_checkable
 class Scheduler(Protocol):
-    """Rations effort: after every reading, decides whether a running trial may go on."""
+    """Rations effort: how much a trial is given when it begins, and after every reading whether it may go on."""
 
     def judge(self, history: History, trial: Trial) -> Verdict:
         """The verdict on a trial whose measurement so far holds its readings."""
@@ -57,6 +74,16 @@ class Scheduler(Protocol):
 
     def estimate(self, history: History, trial: Trial) -> float:
         """The score a trial stopped here would most likely have reached: what the sampler learns from it."""
+        ...
+
+    def ration(self, history: History, new: bool = True) -> Ration | None:
+        """What to begin next, given all trials; None if nothing can be begun, at least not before a trial under way has ended.
+
+        A function of the history, which names in ``Trial.continues`` whatever was begun: so no trial goes on twice.
+
+        Args:
+            new: whether there are untried configs; if not, only a trial that goes on is an answer.
+        """
         ...
 
 

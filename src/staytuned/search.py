@@ -7,7 +7,7 @@ import math
 import numbers
 import time as clock
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -26,6 +26,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from staytuned.errors import SpaceError, UsageError
+from staytuned.evaluate.columns import Columns, free_levels, unfolded
 from staytuned.evaluate.cv import CrossValidation, Split
 from staytuned.evaluate.race import Race
 from staytuned.evaluate.results import cv_results
@@ -74,6 +75,10 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         random_state: an int, RandomState or Generator; same seed, same search (where n_jobs is 1 or the method looks at no scores).
         race: stop a config after some folds once it can hardly win. "auto": on, except for ``method="grid"``. It needs at least 3 folds
             and one metric that decides, and is off without them.
+        reuse: measure all values of hyperparameters that come free with a fit, such as the rounds of a boosting or the neighbours of a k-NN: each fold
+            is fitted once, every value scored, and the one with the best mean taken; the method searches the rest. "auto": where the scores are those
+            of separate fits up to rounding; True: also where they are equal up to a solver's tolerance, or as good. A dimension with more than 64 values
+            is measured at 64. Not with ``method="manual"``, a Sampler, several metrics without one that decides, or on a grid that returns train scores.
         error_score: what ``cv_results_`` shows as the scores of a config that failed; "raise" to raise its error instead.
         return_train_score: also score on the training folds.
         verbose: 1 prints a line per trial.
@@ -86,7 +91,8 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         best_estimator_, best_params_, best_score_, best_index_, cv_results_, scorer_, n_splits_, refit_time_, multimetric_: as in scikit-learn. A
             raced-out config has NaN for the folds it did not see, as ``mean_test_score`` its estimate for all folds, and ranks behind every finished one.
             Failed configs rank last. ``cv_results_`` also has the columns ``status``, ``origin`` and ``trial_seconds``.
-        trials_: the trials, one per row of ``cv_results_``, in the order of proposing.
+        trials_: the trials, one per row of ``cv_results_``, in the order of proposing; on a grid a trial that measured many values has a row for each.
+        reused_: hyperparameters of which each fit measured many values, as a dict to those values.
         study_: the study, whose ``why_ended`` says what ended the search. It is bound to its ledger and left out of pickles and copies.
 
     Raises:
@@ -115,6 +121,7 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         n_jobs: int | None = None,
         random_state: Any = None,
         race: bool | str = "auto",
+        reuse: bool | str = "auto",
         error_score: float | str = np.nan,
         return_train_score: bool = False,
         verbose: int = 0,
@@ -134,6 +141,7 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.race = race
+        self.reuse = reuse
         self.error_score = error_score
         self.return_train_score = return_train_score
         self.verbose = verbose
@@ -164,8 +172,11 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         evaluator = CrossValidation(
             _Build(self.estimator, branches.plain), X, y, splits, {"score": scoring.scorer}, self.return_train_score, fit_params, {"score": score_params}
         )
-        study = self._study(branches, scoring.goal, evaluator)
-        self._searched(study, evaluator, racing=self._races(scoring, len(splits)))
+        free = self._free(branches, scoring, evaluator)
+        study = self._study(branches, scoring.goal, evaluator, free)
+        measures = Columns(evaluator, scoring.goal, branches.space, free, self.reuse is True, grow=self.method != "grid") if free else evaluator
+        self._searched(study, measures, racing=self._races(scoring, len(splits)))
+        self.reused_ = {branches.plain[name]: values for name, values in free.items()}
         self._conclude(study, branches, scoring, len(splits))
         if self.refit:
             self._fit_best(X, y, fit_params)
@@ -279,8 +290,9 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         trials: Any = self.trials  # nothing has checked it yet
         if self.error_score != "raise" and not isinstance(self.error_score, int | float | np.number):
             raise UsageError(f"error_score={self.error_score!r} must be 'raise' or a number such as nan")
-        if self.race not in (True, False, "auto"):
-            raise UsageError(f"race={self.race!r} must be True, False or 'auto'")
+        for option in ("race", "reuse"):
+            if getattr(self, option) not in (True, False, "auto"):
+                raise UsageError(f"{option}={getattr(self, option)!r} must be True, False or 'auto'")
         if trials is not None and (not isinstance(trials, numbers.Integral) or int(trials) < 1):
             raise UsageError(f"trials={trials!r} must be a whole number of at least 1, or None with a time limit or a finite space")
 
@@ -306,7 +318,12 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         wanted = self.race if isinstance(self.race, bool) else self.method != "grid"
         return wanted and folds >= 3 and scoring.decided
 
-    def _study(self, branches: Branches, goal: Goal, evaluator: CrossValidation) -> Study:
+    def _free(self, branches: Branches, scoring: Scoring, evaluator: CrossValidation) -> dict[str, list[Any]]:
+        """What each fit measures at many values."""
+        fits = isinstance(self.method, str) and self.method != "manual" and scoring.decided and not (self.method == "grid" and self.return_train_score)
+        return free_levels(evaluator.build, branches.space, inexact=self.reuse is True, listed=self.method == "grid") if self.reuse and fits else {}
+
+    def _study(self, branches: Branches, goal: Goal, evaluator: CrossValidation, free: Collection[str]) -> Study:
         if self.trials is None and self.time is None and self.method != "manual" and branches.space.size is None:
             raise UsageError("trials=None without time= would never end, as the space holds a continuous dimension; give one of them, or only lists")
         identity = "" if self.ledger is None else search_identity(self.estimator, branches.space, self.scoring, evaluator)
@@ -318,6 +335,7 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
             scheduler=Race(goal, len(evaluator.splits)),
             ledger=self.ledger,
             seed=_seed(self.random_state),
+            left_open=free,
         )
         if identity:
             _claim_identity(study, identity)
@@ -325,7 +343,7 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
             study.enqueue(default, origin="default")
         return study
 
-    def _searched(self, study: Study, evaluator: CrossValidation, racing: bool) -> None:
+    def _searched(self, study: Study, evaluator: CrossValidation | Columns, racing: bool) -> None:
         left = None if self.trials is None else int(self.trials) - len(_ended(study))
         if left is not None and left < 1:
             study.why_ended = f"all {self.trials} trials had been run before"
@@ -336,7 +354,7 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
                 print(_line(trial, study.goal))
             if self.error_score == "raise" and trial.status.failed:
                 if trial.status is Status.FAILED:
-                    list(evaluator.folds(trial.config, trial.seed))  # fails again, here and with its own traceback
+                    evaluator(trial.config, None, trial.seed)  # fails again, here and with its own traceback
                 raise UsageError(f"trial {trial.number} failed: {trial.cure}")
 
         study.optimize(
@@ -351,7 +369,8 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
 
     def _conclude(self, study: Study, branches: Branches, scoring: Scoring, folds: int) -> None:
         """Everything a fitted search knows, short of the refit."""
-        trials = tuple(replace(t, config=branches.config(t.config)) for t in _ended(study))
+        ended = [row for trial in _ended(study) for row in unfolded(trial)] if self.method == "grid" else _ended(study)
+        trials = tuple(replace(t, config=branches.config(t.config)) for t in ended)
         _check_failures(trials, study.why_ended)
         names = scoring.names(trials)
         error_score = math.nan if isinstance(self.error_score, str) else float(self.error_score)
@@ -403,7 +422,7 @@ class _Build:
 class _Unraced:
     """The objective of a search that measures every fold."""
 
-    evaluator: CrossValidation
+    evaluator: CrossValidation | Columns
 
     def __call__(self, trial: OpenTrial) -> Measurement:
         return self.evaluator(trial.config, trial.fidelity, trial.seed)

@@ -29,6 +29,7 @@ class Story:
         running: the numbers of the trials under way.
         reported: the trials that ended and had told readings on the way, in the order of their ends.
         best: the best finished trial by the goal; None before the first.
+        rationed: whether a trial was given less than the full effort, or went on from another.
     """
 
     def __init__(self, goal: Goal, space: Space | None) -> None:
@@ -40,9 +41,10 @@ class Story:
         self.running: set[int] = set()
         self.reported: list[Trial] = []
         self.best: Trial | None = None
+        self.rationed = False
         self._given = space
         self._space = Space({}) if space is None else space
-        self._best_rank: tuple[float, float, int] | None = None
+        self._best_rank: tuple[float, float, float, int] | None = None
 
     @property
     def space(self) -> Space:
@@ -65,6 +67,7 @@ class Story:
         trial = trial_from_json(body, self._given)
         self.trials.append(trial)
         self.running.add(trial.number)
+        self.rationed = self.rationed or trial.fidelity is not None or trial.continues is not None
 
     def _told(self, body: Mapping[str, Any]) -> None:
         self._widen(body.get("suggested", {}))

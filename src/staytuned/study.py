@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import time as clock
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,10 +18,13 @@ from staytuned.errors import NotFoundError, SpaceError, SpaceExhausted, TrialTim
 from staytuned.evaluate.guard import failure, measured, told
 from staytuned.execute.choose import executor_for
 from staytuned.goal import COSTS, Budget, Goal, value_of
+from staytuned.left_open import LeftOpen, without
 from staytuned.open_trial import OpenTrial
-from staytuned.protocols import Fact, Ledger, Sampler, Scheduler
+from staytuned.protocols import Fact, Ledger, Ration, Sampler, Scheduler
 from staytuned.samplers.named import named
 from staytuned.schedulers.median import MedianRule
+from staytuned.schedulers.named import scheduler_named
+from staytuned.schedulers.union import pooled
 from staytuned.space.codec import config_to_json, space_from_json, space_to_json
 from staytuned.space.dims import Dimension, Value
 from staytuned.space.door import SpaceLike, as_space
@@ -34,6 +38,7 @@ from staytuned.trial import Cost, History, Measurement, Status, Trial, measureme
 Objective: TypeAlias = Callable[[OpenTrial], Any]
 OnTrial: TypeAlias = Callable[[Trial], None]
 
+_PAUSE = 0.05  # seconds between looks whether other workers have ended what the scheduler waits for
 _LEASE = 24 * 3600.0  # seconds after which a trial of a silent worker on another host is taken over
 
 
@@ -46,9 +51,15 @@ class Study:
         goal: ``"min loss"``, ``"max roc_auc"``; several objectives and limits as ``"max accuracy, min latency where peak_memory <= 2e9"``, or a list of
             objectives. The costs seconds, cpu_seconds and peak_memory (bytes) come by themselves; other metrics the objective returns.
         sampler: a method's name (manual grid random sobol bayes tpe cma evolution auto) or a Sampler.
-        scheduler: judges trials that report on the way; None for the median rule, which only acts on objectives that ask ``should_prune()``.
+        scheduler: rations effort: a name or a Scheduler. none, median, plateau, asha and hyperband judge objectives that ``report`` and ask
+            ``should_prune()``; with ``fidelity``, asha, halving, hyperband and population give each trial a share of the effort in ``trial.fidelity``
+            and let the good ones go on later. None for the median rule, with ``fidelity`` for asha.
+        fidelity: the least share of the full effort (rows, rounds, epochs or folds) that tells something, such as 1/27; for objectives that read
+            ``trial.fidelity``. Only trials at the highest fidelity reached count for ``best``. None for objectives that do not read it.
         ledger: where it is remembered: a path or URL such as ``"sqlite:///staytuned.db"``, a Ledger, or None for memory.
         seed: of all its randomness; a fresh one, recorded, if None.
+        left_open: dimensions that no sampler proposes, because the objective measures many of their values at once and says in its
+            Measurement's ``config`` which it took; no other dimension may depend on them.
 
     Raises:
         UsageError: the ledger's study of this name has another goal or space, or there is no such method.
@@ -67,16 +78,18 @@ class Study:
         space: SpaceLike | None = None,
         goal: str | Goal | Sequence[str] = "min loss",
         sampler: str | Sampler = "auto",
-        scheduler: Scheduler | None = None,
+        scheduler: str | Scheduler | None = None,
+        fidelity: float | None = None,
         ledger: str | Path | Ledger | None = None,
         seed: int | None = None,
+        left_open: Collection[str] = (),
     ) -> None:
         self.goal = Goal.parse(goal)
         self.ledger = open_ledger(ledger)
         self.name = name or f"study-{fresh_seed():08x}"
-        self.scheduler: Scheduler = scheduler or MedianRule(self.goal)
         self.why_ended = ""
         self._method = sampler
+        self._left_open = frozenset(left_open)
         self._space = None if space is None else as_space(space)
         self._mine: set[int] = set()  # running, and claimed by this object
         self._read_to = 0
@@ -85,7 +98,9 @@ class Study:
         self._owner = new_owner()
         if isinstance(sampler, str):
             named(sampler, Space({}), self.goal, 0)  # a misspelt method is said now, not at the first ask
+        self._scheduler(scheduler, fidelity, Space({}), 0)  # and so is a scheduler, before anything is written
         self.seed = self._found(seed)
+        self.scheduler: Scheduler = self._scheduler(scheduler, fidelity, self._space, self.seed)
         self._story = Story(self.goal, self._space)
         self.refresh()
 
@@ -168,18 +183,18 @@ class Study:
         self.refresh()
 
     def ask(self) -> OpenTrial:
-        """The next trial: one that a dead worker left or that was given back, else the next of the queue, else what the sampler proposes.
+        """The next trial: one that a dead worker left or that was given back, else one that the scheduler lets go on, else the next of the queue, else
+        what the sampler proposes.
 
         Raises:
-            SpaceExhausted: nothing untried is left.
+            SpaceExhausted: nothing untried is left, or the scheduler waits for trials under way.
         """
         while True:
             self.refresh()
             if (left := self._left_over()) is not None:
                 return self._opened(left)
             number = len(self._story.trials)
-            queued, config, origin = self._proposal()
-            trial = Trial(number, config, origin, integer(self.seed, "trial", number), started=clock.time())
+            queued, trial = self._next(number)
             fact = Fact(self._stream, "asked", trial_to_json(trial, self._space) | {"queued": queued}, key=f"asked/{number}")
             if not self._holds(number):
                 clock.sleep(0.001)  # another worker is about to write this very trial
@@ -244,7 +259,7 @@ class Study:
             UsageError: neither trials nor timeout, or a nonsensical one.
         """
         budget = Budget(trials, timeout)
-        if trials is None and timeout is None and self._method != "manual" and (self._space is None or self._space.size is None):
+        if trials is None and timeout is None and self._method != "manual" and (self._space is None or without(self._space, self._left_open).size is None):
             raise UsageError("optimize() without trials= or timeout= would never end on this space; give one")
         deadline = math.inf if budget.seconds is None else clock.monotonic() + budget.seconds
         ours = executor is None
@@ -272,14 +287,15 @@ class Study:
     def to_frame(self) -> Any:
         """A pandas DataFrame, one row per trial: number, status, a column per metric, seconds, origin, the config's values, and what went wrong.
 
-        With several objectives ``front`` says which trials are on the front, with limits ``feasible`` which finished trials keep them. The costs that
+        With several objectives ``front`` says which trials are on the front, with limits ``feasible`` which finished trials keep them; where trials were
+        given shares of the effort, ``fidelity`` is the share and ``continues`` the number of the trial that went on. The costs that
         the goal speaks of have columns too. A metric that is named like another of these columns has "score." before its name.
         """
         import pandas as pd
 
         front = {trial.number for trial in self.front} if self.goal.others else None
-        rows = [_row(trial, self.goal, front) for trial in self._story.trials]
-        return pd.DataFrame(rows, columns=None if rows else list(_row(Trial(0, {}), self.goal, front)))
+        rows = [_row(trial, self.goal, front, self._story.rationed) for trial in self._story.trials]
+        return pd.DataFrame(rows, columns=None if rows else list(_row(Trial(0, {}), self.goal, front, False)))
 
     # the loop
 
@@ -294,8 +310,10 @@ class Study:
                         self.why_ended = f"all {trials} trials asked for were run"
                     elif clock.monotonic() >= deadline:
                         self.why_ended = "the time was up"
-                    else:
-                        begun += self._launched(run, executor, deadline, flying)
+                    elif self._launched(run, executor, deadline, flying):
+                        begun += 1
+                    elif flying:
+                        break  # once they have landed there may be more to do
                 if not flying:
                     self.why_ended += self._unkept()
                     return
@@ -321,8 +339,14 @@ class Study:
     def _launched(self, run: _Run, executor: Executor, deadline: float, flying: dict[Future[_Outcome], OpenTrial]) -> int:
         try:
             trial = self.ask()
+        except _Waiting as pause:
+            if not flying and self._story.running <= self._mine:
+                self.why_ended = str(pause)
+            elif not flying:
+                clock.sleep(_PAUSE)  # for other workers
+            return 0
         except SpaceExhausted as end:
-            self.why_ended = str(end)
+            self.why_ended = "" if flying else str(end)
             return 0
         within = getattr(executor, "submit_within", None)
         if within is not None and deadline < math.inf:
@@ -360,6 +384,29 @@ class Study:
 
     # one trial
 
+    def _next(self, number: int) -> tuple[int, Trial]:
+        """(id of the queued fact or 0, the trial to begin): one that goes on, or a new config."""
+        trials = self._story.trials
+        ration = self.scheduler.ration(trials)
+        if ration is not None and ration.continues is None:
+            try:
+                queued, config, origin = self._proposal()
+                return queued, Trial(number, config, origin, integer(self.seed, "trial", number), ration.fidelity, clock.time())
+            except SpaceExhausted:
+                ration = self.scheduler.ration(trials, new=False)
+                if ration is None:
+                    raise
+        if ration is None or ration.continues is None:
+            under_way = ", ".join(map(str, sorted(self._story.running)))
+            raise _Waiting(f"the scheduler waits for trial {under_way}" if under_way else "the scheduler has nothing more to begin")
+        return 0, self._going_on(number, trials[ration.continues], ration)
+
+    def _going_on(self, number: int, before: Trial, ration: Ration) -> Trial:
+        """The same config goes on with the same seed: the same randomness, more effort."""
+        seed = before.seed if ration.config is None else integer(self.seed, "trial", number)
+        config = before.config if ration.config is None else ration.config
+        return Trial(number, config, ration.origin, seed, ration.fidelity, clock.time(), continues=before.number)
+
     def _proposal(self) -> tuple[int, Config, str]:
         """(id of the queued fact or 0, config, who proposed it)."""
         for fact_id, (queued, source) in self._story.queue.items():
@@ -367,21 +414,30 @@ class Study:
         if self._space is None and not self._story.suggested:
             return 0, {}, "random"  # nothing is known of the space before the objective has run once
         sampler = self._sampler(self._story.space)
-        configs = sampler.ask(self._story.trials, 1)
+        history = pooled(self._story.trials, self.goal, len(self._story.space) + 1) if self._story.rationed else self._story.trials
+        configs = sampler.ask(history, 1)
         if not configs:
             raise SpaceExhausted(f"the sampler {sampler.name!r} has nothing more to propose")
         origin = getattr(sampler, "origin", None)
-        return 0, configs[0], origin(self._story.trials) if callable(origin) else sampler.name
+        return 0, configs[0], origin(history) if callable(origin) else sampler.name
 
     def _sampler(self, space: Space) -> Sampler:
         if self._made is None or self._made[0] is not space:
-            self._made = (space, named(self._method, space, self.goal, self.seed, self._story.past) if isinstance(self._method, str) else self._method)
+            self._made = (space, self._made_for(space))
         return self._made[1]
+
+    def _made_for(self, space: Space) -> Sampler:
+        if not isinstance(self._method, str):
+            return self._method
+        make = partial(named, self._method, goal=self.goal, seed=self.seed)
+        if not self._left_open:
+            return make(space, past=self._story.past)
+        return LeftOpen(lambda remaining, past: make(remaining, past=past), space, self._left_open, self._story.past)
 
     def _opened(self, trial: Trial) -> OpenTrial:
         self._mine.add(trial.number)
         config = dict(trial.config) if self._space is not None else {}
-        return OpenTrial(trial.number, config, trial.seed, self.goal, self.scheduler, self._peers(), trial.config, trial.fidelity)
+        return OpenTrial(trial.number, config, trial.seed, self.goal, self.scheduler, self._peers(), trial.config, trial.fidelity, trial.continues)
 
     def _peers(self) -> History:
         """What the scheduler needs of the trials that reported; asked for again only when more have."""
@@ -439,6 +495,15 @@ class Study:
 
     def _lease(self, number: int) -> str:
         return f"{self._stream}/{number}"
+
+    def _scheduler(self, scheduler: str | Scheduler | None, fidelity: float | None, space: Space | None, seed: int) -> Scheduler:
+        if scheduler is None and fidelity is None:
+            return MedianRule(self.goal)
+        if scheduler is None or isinstance(scheduler, str):
+            return scheduler_named(scheduler or "asha", self.goal, fidelity, space, seed)
+        if fidelity is not None:
+            raise UsageError(f"fidelity={fidelity!r} goes with the name of a scheduler; tell {type(scheduler).__name__} itself, as in ASHA(goal, lowest=1/27)")
+        return scheduler
 
     # the story so far
 
@@ -507,6 +572,10 @@ def minimize(
     return study.best
 
 
+class _Waiting(SpaceExhausted):
+    """The scheduler begins nothing before a trial under way has ended."""
+
+
 @dataclass(frozen=True)
 class _OfConfig:
     f: Callable[[Config], Any]
@@ -544,9 +613,11 @@ def _as_measurement(result: Any, goal: Goal) -> Measurement:
     return told(result, goal)
 
 
-def _row(trial: Trial, goal: Goal, front: set[int] | None) -> dict[str, Any]:
+def _row(trial: Trial, goal: Goal, front: set[int] | None, rationed: bool) -> dict[str, Any]:
     """One row of the frame; ``front``: the numbers of the trials on it, None where one objective makes it pointless."""
-    flags: dict[str, Any] = {} if front is None else {"front": trial.number in front}
+    flags: dict[str, Any] = {"fidelity": trial.share, "continues": trial.continues} if rationed else {}
+    if front is not None:
+        flags["front"] = trial.number in front
     if goal.limits:
         flags["feasible"] = trial.status is Status.DONE and goal.violation(trial) == 0
     costs = {name: value_of(trial.measurement, name) for name in COSTS if name in goal.names or name in trial.scores}

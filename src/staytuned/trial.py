@@ -65,6 +65,19 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class Alternative:
+    """Another config that the same fits measured: it differs in hyperparameters that come free with a fit.
+
+    Args:
+        values: of those hyperparameters.
+        scores: by metric, of each fold seen, in their order.
+    """
+
+    values: Mapping[str, Any]
+    scores: Sequence[Mapping[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """What came back from a trial.
 
@@ -75,6 +88,7 @@ class Measurement:
         readings: scores on the way: per fold, per epoch.
         cost: what it used up.
         config: the config as it was in the end; only set where the objective chose its own values.
+        column: where one fit measured many configs, all of them, the one that was chosen among them.
     """
 
     scores: Mapping[str, float] = field(default_factory=dict)
@@ -83,6 +97,7 @@ class Measurement:
     readings: Sequence[Reading] = ()
     cost: Cost = Cost()
     config: Mapping[str, Any] | None = None
+    column: Sequence[Alternative] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +107,12 @@ class Trial:
     Args:
         number: 0, 1, 2, ... in the order of proposing.
         config: one value for every active dimension.
-        origin: who proposed it: a sampler's name, "enqueued", "default", or "foreign".
+        origin: who proposed it: a sampler's name, "enqueued", "default", or "foreign"; a scheduler's name where an earlier trial goes on.
         seed: for the trial's own randomness.
-        fidelity: rows, rounds or epochs as a share of the full effort; None means full.
+        fidelity: rows, rounds, epochs or folds as a share of the full effort in (0, 1]; None means full.
         started: Unix time in seconds.
         measurement: None while the trial runs.
+        continues: the number of the trial that goes on here with more effort; None for a new start.
     """
 
     number: int
@@ -106,6 +122,12 @@ class Trial:
     fidelity: float | None = None
     started: float = 0.0
     measurement: Measurement | None = None
+    continues: int | None = None
+
+    @property
+    def share(self) -> float:
+        """The fidelity as a number: 1 for full."""
+        return 1.0 if self.fidelity is None else self.fidelity
 
     @property
     def status(self) -> Status:
@@ -140,6 +162,8 @@ def trial_to_json(trial: Trial, space: Space | None = None) -> dict[str, Any]:
     """A trial as JSON, its measurement with it."""
     body: dict[str, Any] = {"number": trial.number, "config": config_to_json(trial.config, space), "origin": trial.origin, "seed": trial.seed}
     body |= {"fidelity": trial.fidelity, "started": trial.started}
+    if trial.continues is not None:
+        body["continues"] = trial.continues
     if trial.measurement is not None:
         body["measurement"] = measurement_to_json(trial.measurement, space)
     return body
@@ -156,6 +180,7 @@ def trial_from_json(body: Mapping[str, Any], space: Space | None = None) -> Tria
         fidelity=body["fidelity"],
         started=body["started"],
         measurement=None if measurement is None else measurement_from_json(measurement, space),
+        continues=body.get("continues"),
     )
 
 
@@ -170,6 +195,8 @@ def measurement_to_json(measurement: Measurement, space: Space | None = None) ->
         body["readings"] = [_reading_to_json(r) for r in measurement.readings]
     if measurement.config is not None:
         body["config"] = config_to_json(measurement.config, space)
+    if measurement.column:
+        body["column"] = [[config_to_json(a.values, space), [_scores_to_json(scores) for scores in a.scores]] for a in measurement.column]
     return body
 
 
@@ -182,6 +209,7 @@ def measurement_from_json(body: Mapping[str, Any], space: Space | None = None) -
         readings=tuple(_reading_from_json(r) for r in body.get("readings", ())),
         cost=Cost(*body["cost"]),
         config=config_from_json(body["config"], space) if "config" in body else None,
+        column=tuple(Alternative(config_from_json(v, space), tuple(map(_scores_from_json, scores))) for v, scores in body.get("column", ())),
     )
 
 

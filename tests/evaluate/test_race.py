@@ -1,11 +1,13 @@
 """Races: what they save, what they may cost, and that a worker's view decides as the whole history would."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from staytuned.errors import UsageError
 from staytuned.evaluate.race import Race
 from staytuned.goal import Goal
 from staytuned.protocols import Scheduler, Verdict
@@ -152,3 +154,81 @@ def test_the_eventual_best_survives_the_race(folds: int) -> None:
     regret = [table.mean(axis=1).max() - table[outcome.best].mean() for outcome, table in runs]
     assert np.mean(lost) <= 0.1
     assert np.mean(regret) < 0.1 * noise
+
+
+# rule="certain"
+
+STEADY = [trial(0, [0.80, 0.71, 0.90, 0.82, 0.79, 0.75, 0.85, 0.77, 0.81, 0.83])]
+NEARLY_PERFECT = [trial(0, [0.99] * 10)]
+
+
+def test_certain_stops_what_is_clearly_behind_from_the_third_fold_on() -> None:
+    race = Race(GOAL, 10, rule="certain")
+    behind = [0.50, 0.42, 0.59]
+    assert race.judge(STEADY, running(1, behind[:2])) is Verdict.GO_ON
+    assert race.judge(STEADY, running(1, behind)) is Verdict.STOP
+    assert race.judge(STEADY, running(1, [0.82, 0.72, 0.93])) is Verdict.GO_ON
+
+
+def test_certain_needs_no_past_races_to_tell_the_noise() -> None:
+    challenger = running(1, [0.50, 0.42, 0.59])
+    assert Race(GOAL, 10).judge(STEADY, challenger) is Verdict.GO_ON
+    assert Race(GOAL, 10, rule="certain").judge(STEADY, challenger) is Verdict.STOP
+
+
+def test_differences_that_are_all_the_same_tell_nothing_of_their_scatter() -> None:
+    assert Race(GOAL, 10, rule="certain").judge(NEARLY_PERFECT, running(1, [0.98] * 5)) is Verdict.GO_ON
+
+
+def test_with_a_best_score_it_stops_what_not_even_perfect_folds_could_save() -> None:
+    race = Race(GOAL, 10, rule="certain", best=1.0)
+    assert race.judge(NEARLY_PERFECT, running(1, [0.85])) is Verdict.STOP  # at best .985
+    assert race.judge(NEARLY_PERFECT, running(1, [0.97, 0.97])) is Verdict.GO_ON
+    assert race.judge(STEADY, running(1, [0.50, 0.42, 0.59])) is Verdict.GO_ON  # the other folds could be perfect
+
+
+@pytest.mark.parametrize("rule", [{}, {"rule": "certain"}, {"rule": "certain", "best": 0.0}])
+def test_every_rule_judges_a_loss_by_the_brief_as_by_the_history(rule: dict[str, Any]) -> None:
+    rng = np.random.default_rng(3)
+    race = Race(Goal("score", "min"), 6, **rule)
+    history = [trial(n, list(rng.uniform(0.0, 0.3, 6))) for n in range(90)]
+    verdicts = []
+    for _ in range(60):
+        challenger = running(91, list(rng.uniform(0.0, 1.0) * rng.uniform(0.5, 1.0, 4)))
+        verdicts.append(race.judge(history, challenger))
+        assert race.judge(race.brief(history), challenger) is verdicts[-1]
+    assert Verdict.GO_ON in verdicts
+    assert Verdict.STOP in verdicts
+
+
+@pytest.mark.parametrize(("law", "options"), [("normal", {}), ("wild", {"best": 1.0})])
+def test_the_winner_is_dropped_no_more_often_than_the_level(law: str, options: dict[str, Any]) -> None:
+    """Against an incumbent as good as itself to the last digit, which is the hardest; at 20 % so that it can be seen."""
+    rng, folds, level, races = np.random.default_rng(4), 8, 0.2, 600
+    race = Race(GOAL, folds, level, "certain", **options)
+    dropped = 0
+    for _ in range(races):
+        noise = rng.normal(size=folds) if law == "normal" else rng.permutation([-5.0, *[1.0] * (folds - 1)])
+        differences = 0.01 * (noise - noise.mean())
+        rival = np.full(folds, 0.97) if law == "wild" else rng.uniform(0.7, 0.9, folds)
+        history = [trial(0, list(rival))]
+        own = list(rival - differences + 1e-9)
+        dropped += any(race.judge(history, running(1, own[:k])) is Verdict.STOP for k in range(1, folds))
+    assert dropped / races <= level + 2.5 * np.sqrt(level * (1 - level) / races)
+    assert law == "wild" or dropped / races > level / 2  # the level is spent, not wasted
+
+
+@pytest.mark.parametrize("options", [{"rule": "sure"}, {"level": 1.0}, {"best": 1.0}])
+def test_options_that_make_no_sense(options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        Race(GOAL, 5, **options)
+
+
+def test_a_best_score_that_was_beaten_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"best=0\.8 is not the best"):
+        Race(GOAL, 10, rule="certain", best=0.8).judge(STEADY, running(1, [0.5, 0.4, 0.6]))
+
+
+def test_level_zero_stops_nothing() -> None:
+    assert Race(GOAL, 5, level=0.0).judge(PAST, running(2, [0.3, 0.2])) is Verdict.GO_ON
+    assert Race(GOAL, 10, level=0.0, rule="certain").judge(STEADY, running(1, [0.1, 0.2, 0.3])) is Verdict.GO_ON

@@ -18,6 +18,7 @@ from staytuned.automl.metrics import Metric, metric_for
 from staytuned.automl.split import Fold, fold_count, folds
 from staytuned.automl.zoo import ZOO, Family, Quality, candidates, default_config, joint_space, pipeline, split_config, with_changes
 from staytuned.errors import NotFoundError
+from staytuned.evaluate.columns import Columns, free_levels
 from staytuned.evaluate.cv import CrossValidation, mean_scores
 from staytuned.evaluate.race import Race
 from staytuned.goal import Goal
@@ -137,6 +138,7 @@ def tune(
     trial_timeout: float | None = None,
     memory: int | None = None,
     race: bool = True,
+    reuse: bool = True,
     on_event: OnEvent | None = None,
 ) -> Tuned:
     """Baselines, then a search over the joint space, then a fit of the best config on all rows given; within the budget.
@@ -150,6 +152,7 @@ def tune(
         ledger, name: where the study is kept; a study of that name is continued.
         n_jobs: worker processes; None for all processors.
         race: drop a config after a few folds when it can hardly win.
+        reuse: measure all values of a hyperparameter that comes free with a fit; a config given by hand is measured as it is.
 
     Raises:
         NotFoundError: no config finished with a score.
@@ -158,7 +161,10 @@ def tune(
     plan = plan or make_plan(X, y, table, metric=metric, space=space, seed=seed)
     say = on_event or silent
     scheduler = Race(plan.goal, len(plan.folds), level=0.05 if race else 0.0)
-    study = Study(name, space=plan.space, goal=plan.goal, sampler=method, scheduler=scheduler, ledger=ledger, seed=seed)
+    evaluator = CrossValidation(Build(table), X, y, plan.folds, {plan.metric.name: plan.metric.scorer})
+    free = free_levels(evaluator.build, plan.space) if reuse and method != "manual" else {}
+    measures = Columns(evaluator, plan.goal, plan.space, free) if free else evaluator
+    study = Study(name, space=plan.space, goal=plan.goal, sampler=method, scheduler=scheduler, ledger=ledger, seed=seed, left_open=free)
     defaults = [default_config(f) for f in plan.families if plan.space.contains(default_config(f))] if with_defaults else []
     if study.trials:
         say(Said("Continue", f"study {study.name!r} already has {len(study.trials)} trials; going on from there"))
@@ -168,7 +174,6 @@ def tune(
             if config not in known:  # a run that was killed while it enqueued goes on here
                 study.enqueue(config, origin)
                 known.append(config)
-    evaluator = CrossValidation(Build(table), X, y, plan.folds, {plan.metric.name: plan.metric.scorer})
     limit = trial_timeout if trial_timeout is not None else None if seconds is None else max(_TRIAL_SHARE * seconds, 2.0)
     workers, planned = -1 if n_jobs is None else n_jobs, trials
     budget = _Clock(began, seconds)
@@ -182,7 +187,7 @@ def tune(
 
     if trials is None or trials > 0:
         reserve = 0.0 if limit is None else _final_fit_share(len(plan.folds)) * limit
-        study.optimize(Evaluated(evaluator), trials, budget.left(reserve), n_jobs=workers, trial_timeout=limit, memory=memory, on_trial=heard)
+        study.optimize(Evaluated(measures), trials, budget.left(reserve), n_jobs=workers, trial_timeout=limit, memory=memory, on_trial=heard)
     baselines.last_word()
     say(Said("Tune", f"{len(study.trials)} trials in all; ended because {study.why_ended or 'there was nothing left to do'}"))
     if failed := [t for t in study.trials if t.status.failed]:

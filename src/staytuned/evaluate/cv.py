@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -14,6 +15,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params
 
+from staytuned.evaluate.reuse.pipelines import Free
+from staytuned.evaluate.reuse.shared import Prefixes
 from staytuned.space.space import Config
 from staytuned.trial import Measurement, Reading, Status
 
@@ -34,6 +37,7 @@ class CrossValidation:
         train_scores: also score on the training rows.
         fit_params: passed to ``fit``; entries as long as the table are cut to the fold's rows.
         score_params: passed to every scorer, cut likewise.
+        prefixes: first steps of pipelines that several configs have in common, kept in memory for each fold.
     """
 
     build: Callable[[Config, int], Any]
@@ -44,6 +48,7 @@ class CrossValidation:
     train_scores: bool = True
     fit_params: Mapping[str, Any] = field(default_factory=dict)
     score_params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    prefixes: Prefixes = field(default_factory=Prefixes, compare=False, repr=False)
 
     def __call__(
         self,
@@ -64,28 +69,71 @@ class CrossValidation:
 
     def folds(self, config: Config, seed: int) -> Iterator[Reading]:
         """One reading per fold, in order."""
-        for index, (train, test) in enumerate(self.splits):
+        for index in range(len(self.splits)):
             estimator = self.build(config, seed)
-            X_train, y_train = _safe_split(estimator, self.X, self.y, train)
-            X_test, y_test = _safe_split(estimator, self.X, self.y, test, train)
+            part = self.part(estimator, index)
             began = time.perf_counter()
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)  # an unconverged config is judged by its score like any other
-                fit_params = _check_method_params(self.X, params=dict(self.fit_params), indices=train)
-                estimator.fit(X_train, y_train, **fit_params) if y_train is not None else estimator.fit(X_train, **fit_params)
+            model = part.fitted(estimator)
             fitted = time.perf_counter()
-            scores = self._scores(estimator, X_test, y_test, test)
+            scores = part.scores(model)
             scored = time.perf_counter()
-            train_scores = self._scores(estimator, X_train, y_train, train) if self.train_scores else {}
+            train_scores = part.train_scores(model) if self.train_scores else {}
             yield Reading("fold", index, scores, train_scores, fitted - began, scored - fitted)
 
-    def _scores(self, estimator: Any, X: Any, y: Any, rows: npt.NDArray[np.intp]) -> dict[str, float]:
+    def part(self, estimator: Any, index: int) -> Part:
+        """A fold, cut as this estimator needs it: both ways for one on a square matrix."""
+        train, test = self.splits[index]
+        X, y = _safe_split(estimator, self.X, self.y, train)
+        X_test, y_test = _safe_split(estimator, self.X, self.y, test, train)
+        return Part(self, index, X, y, X_test, y_test, _check_method_params(self.X, params=dict(self.fit_params), indices=train))
+
+    def scores(self, estimator: Any, X: Any, y: Any, rows: npt.NDArray[np.intp]) -> dict[str, float]:
+        """Every metric of a fitted estimator on these rows of the table, which X and y hold."""
         scores: dict[str, float] = {}
         for name, scorer in self.scorers.items():
             params = _check_method_params(self.X, params=dict(self.score_params.get(name, {})), indices=rows)
             found = scorer(estimator, X, y, **params) if y is not None else scorer(estimator, X, **params)
             scores |= {n: float(s) for n, s in (found if isinstance(found, Mapping) else {name: found}).items()}
         return scores
+
+
+@dataclass(frozen=True)
+class Part:
+    """One fold: what an estimator is fitted on, and what it is scored on."""
+
+    cv: CrossValidation
+    index: int
+    X: Any
+    y: Any
+    X_test: Any
+    y_test: Any
+    fit_params: Mapping[str, Any]
+
+    def fitted(self, estimator: Any) -> Any:
+        """It or what passes for it, fitted on the training rows; first steps that an earlier one had too are not fitted again."""
+        with _unconverged():
+            return self.cv.prefixes.fitted(estimator, self.X, self.y, self.fit_params, self.index, self.X_test)
+
+    def views(self, estimator: Any, free: Free, configs: Sequence[Config]) -> Sequence[Any]:
+        """One fit on the training rows, as it would be with each of these configs."""
+        with _unconverged():
+            return self.cv.prefixes.views(free, estimator, configs, self.X, self.y, self.fit_params, self.index, self.X_test)
+
+    def scores(self, estimator: Any) -> dict[str, float]:
+        """Every metric on the rows held out."""
+        return self.cv.scores(estimator, self.X_test, self.y_test, self.cv.splits[self.index][1])
+
+    def train_scores(self, estimator: Any) -> dict[str, float]:
+        """Every metric on the rows fitted on."""
+        return self.cv.scores(estimator, self.X, self.y, self.cv.splits[self.index][0])
+
+
+@contextmanager
+def _unconverged() -> Iterator[None]:
+    """An unconverged config is judged by its score like any other, so that warning is not shown."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
 
 
 def mean_scores(readings: Sequence[Reading]) -> dict[str, float]:

@@ -4,51 +4,93 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import chi2
 
+from staytuned.errors import UsageError
 from staytuned.goal import Goal
-from staytuned.protocols import Verdict
+from staytuned.protocols import Ration, Verdict
+from staytuned.stats.betting import capital_against, early_t, level_per_look
 from staytuned.stats.compare import race_probability
 from staytuned.trial import History, Status, Trial
 
+Floats: TypeAlias = npt.NDArray[np.float64]
+
 _REMEMBERED = 60  # past races whose variance is pooled
+_FIRST_LOOK = 3  # a variance from two differences lets nothing be told
 
 
 @dataclass(frozen=True)
 class Race:
-    """Stops a challenger when the probability that it ends ahead of the incumbent, given its paired differences so far, is small.
+    """Stops a challenger that can hardly end ahead of the incumbent, by their paired differences on the folds seen: what makes a fold easy or hard cancels.
 
-    The paired differences on the folds seen are compared with a Student t whose variance is pooled over past races; folds shared with
-    the incumbent cancel what makes a fold easy or hard. The first challenger runs in full, as does any with fewer than two folds. A
-    predictive rule, not a test: where only time is at stake.
+    ``rule="predictive"`` stops when the probability that the challenger ends ahead is below ``level``. The mean over all folds is
+    predicted by a Student t whose variance is pooled over past races. Of the configs dropped, fewer than ``level`` would have ended ahead
+    of the incumbent they met, if differences scatter like normal ones and alike in all races. The first challenger runs in full.
+    It saves most; use it where only time is at stake.
+
+    ``rule="certain"`` bounds the error for the winner: the config that is best over all folds is dropped with probability ``level`` at most,
+    however many are raced, since only one is the winner and all its looks together err that seldom. That needs folds in an order that says nothing of
+    them, as shuffled ones have and those of a time series have not, and
+
+    - without ``best``: differences that scatter around their mean over all folds like normal ones (`early_t`, from the third fold on; `level_per_look`).
+      Nothing is assumed of how much they scatter: each race tells by itself.
+    - with ``best``: no law at all, only that no score is better than ``best`` (`capital_against`). With ten folds or fewer that stops
+      little but configs far behind an incumbent that is nearly perfect; benchmarks/evaluate/racing.py shows how little.
 
     Args:
         goal: whose metric the folds carry.
         folds: how many a full measurement has.
-        level: stop below this probability of ending ahead.
+        level: of the rule, in [0, 1); 0 stops nothing.
+        rule: "predictive" or "certain".
+        best: the best score the metric can take, such as 1 for accuracy, 0 for a loss; for ``rule="certain"``.
+
+    Raises:
+        UsageError: an unknown rule, a level outside [0, 1), or ``best`` with the predictive rule.
     """
 
     goal: Goal
     folds: int
     level: float = 0.05
+    rule: Literal["predictive", "certain"] = "predictive"
+    best: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.rule not in ("predictive", "certain"):
+            raise UsageError(f"rule={self.rule!r} must be 'predictive' or 'certain'")
+        if not 0 <= self.level < 1:
+            raise UsageError(f"level={self.level!r} must lie in [0, 1)")
+        if self.best is not None and self.rule != "certain":
+            raise UsageError(f"best={self.best!r} says nothing to rule='predictive'; leave it out, or pass rule='certain'")
 
     def judge(self, history: History, trial: Trial) -> Verdict:
         """STOP if the challenger can hardly end ahead of the best finished trial, else GO_ON."""
         incumbent = self.goal.best(history)
         own = self._losses(trial)
-        if incumbent is None or not 2 <= len(own) < self.folds:
+        if incumbent is None or not 1 <= len(own) < self.folds:
             return Verdict.GO_ON
         rival = self._losses(incumbent)
-        if len(rival) < self.folds:
+        behind = own - rival[: len(own)] if len(rival) == self.folds else np.zeros(1)
+        if self.level == 0 or float(np.sum(behind)) <= 0:
             return Verdict.GO_ON
-        variance = self._pooled_variance(history, rival)
-        if variance is None:
-            return Verdict.GO_ON
-        ahead = race_probability(own - rival[: len(own)], self.folds, variance)
-        return Verdict.STOP if ahead < self.level else Verdict.GO_ON
+        hopeless = self._unlikely(history, behind, rival) if self.rule == "predictive" else self._refuted(behind, rival)
+        return Verdict.STOP if hopeless else Verdict.GO_ON
+
+    def _unlikely(self, history: History, behind: Floats, rival: Floats) -> bool:
+        variance = self._pooled_variance(history, rival) if len(behind) >= 2 else None
+        return variance is not None and race_probability(behind, self.folds, variance) < self.level
+
+    def _refuted(self, behind: Floats, rival: Floats) -> bool:
+        if self.best is None:
+            return len(behind) >= _FIRST_LOOK and early_t(behind, self.folds) <= level_per_look(self.folds, self.level, _FIRST_LOOK)
+        perfect = self.goal.loss(self.best)
+        if min(float(np.min(rival)), float(np.min(rival[: len(behind)] + behind))) < perfect - 1e-9 * max(1.0, abs(perfect)):
+            raise UsageError(f"best={self.best} is not the best score of {self.goal.metric!r}: a fold has a better one; pass the metric's own bound")
+        lowest = perfect - float(np.max(rival)) - 1e-12  # the incumbent's worst fold is where most can be made up
+        return capital_against(behind, self.folds, lowest) >= 1 / self.level
 
     def brief(self, history: History) -> History:
         """The incumbent and the last finished races."""
@@ -63,21 +105,33 @@ class Race:
         loss = float(np.mean(rival) + np.mean(own - rival[: len(own)]))
         return loss if self.goal.direction == "min" else -loss
 
-    def _losses(self, trial: Trial) -> npt.NDArray[np.float64]:
+    def ration(self, history: History, new: bool = True) -> Ration | None:  # noqa: ARG002 - the seam passes the history to every rule
+        """Full effort for a new config."""
+        return Ration() if new else None
+
+    def _losses(self, trial: Trial) -> Floats:
         """(folds seen,) in the order of folds, cut at the first that gave no score."""
-        losses = [self.goal.loss(r.scores.get(self.goal.metric, np.nan)) for r in sorted(trial.readings, key=lambda r: r.index) if r.place == "fold"]
-        array = np.array(losses, dtype=float)
+        metric, sign = self.goal.metric, self.goal.loss(1.0)
+        scores = sorted((r.index, r.scores.get(metric, np.nan)) for r in trial.readings if r.place == "fold")
+        array = sign * np.array([score for _, score in scores], dtype=float)
         gaps = np.flatnonzero(~np.isfinite(array))
         return array[: gaps[0]] if len(gaps) else array
 
-    def _pooled_variance(self, history: History, rival: npt.NDArray[np.float64]) -> float | None:
+    def _pooled_variance(self, history: History, rival: Floats) -> float | None:
         """The median variance of past races' differences; None before there were any, when nothing is known of the noise."""
-        variances = []
-        for trial in self.brief(history):
-            losses = self._losses(trial)
-            if 2 <= len(losses) <= len(rival) and not np.array_equal(losses, rival[: len(losses)]):
-                variances.append(float(np.var(losses - rival[: len(losses)], ddof=1)) / _median_share(len(losses) - 1))
-        return float(np.median(variances)) if variances else None
+        past = [losses for trial in self.brief(history) if 2 <= len(losses := self._losses(trial)) <= len(rival)]
+        if not past:
+            return None
+        counts = np.array([len(losses) for losses in past])
+        seen = np.arange(len(rival)) < counts[:, None]
+        differences = np.zeros(seen.shape)
+        differences[seen] = np.concatenate(past)
+        differences = np.where(seen, differences - rival, 0.0)
+        raced = differences.any(axis=1)  # all but the incumbent itself
+        means = differences.sum(axis=1) / counts
+        spread = np.where(seen, (differences - means[:, None]) ** 2, 0.0).sum(axis=1) / (counts - 1)
+        shares = np.array([_median_share(count - 1) for count in counts.tolist()])
+        return float(np.median((spread / shares)[raced])) if raced.any() else None
 
 
 @cache

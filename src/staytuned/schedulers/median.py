@@ -9,7 +9,7 @@ from itertools import accumulate
 import numpy as np
 
 from staytuned.goal import Goal
-from staytuned.protocols import Verdict
+from staytuned.protocols import Ration, Verdict
 from staytuned.trial import History, Reading, Status, Trial
 
 
@@ -53,6 +53,10 @@ class MedianRule:
         """The best score reported: later steps were not paid for."""
         best = min(self._losses(trial, trial.readings[-1].index))
         return best if self.goal.direction == "min" else -best
+
+    def ration(self, history: History, new: bool = True) -> Ration | None:  # noqa: ARG002 - the seam passes the history to every rule
+        """Full effort for a new config."""
+        return Ration() if new else None
 
     def __reduce__(self) -> tuple[type[MedianRule], tuple[Goal, int, int]]:
         return MedianRule, (self.goal, self.warmup, self.startup)
