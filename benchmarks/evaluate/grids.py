@@ -77,7 +77,8 @@ CASES = [
         9,
     ),
     Case("20 n_estimators of LightGBM", "spambase", 4000, lambda: LGBMClassifier(random_state=0, verbose=-1, n_jobs=1), {"n_estimators": TREES}, "roc_auc", 9),
-    Case("50 k of nearest neighbours", "letter", 4000, KNeighborsClassifier, {"n_neighbors": list(range(1, 51))}, "accuracy", 30),
+    Case("50 k of nearest neighbours", "magic_telescope", 4000, KNeighborsClassifier, {"n_neighbors": list(range(1, 51))}, "accuracy", 30),
+    Case("50 k of nearest neighbours, whole numbers", "letter", 4000, KNeighborsClassifier, {"n_neighbors": list(range(1, 51))}, "accuracy", 30),
     Case("100 ridge alphas", "pol", 4000, Ridge, {"alpha": np.logspace(-4, 4, 100).tolist()}, "r2", 15),
 ]
 PREPARED = Case(

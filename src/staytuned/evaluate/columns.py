@@ -16,7 +16,7 @@ from staytuned._random import generator
 from staytuned.evaluate.cv import CrossValidation, Part, mean_scores
 from staytuned.evaluate.reuse.pipelines import Free, free
 from staytuned.goal import Goal
-from staytuned.space.dims import Choice, Dimension, Law, Value
+from staytuned.space.dims import Choice, Dimension, Law, Ordinal, Value
 from staytuned.space.space import Config, Space
 from staytuned.trial import Alternative, Measurement, Reading, Status, Trial
 
@@ -261,7 +261,7 @@ def _together(build: Callable[[Config, int], Any], config: Config, candidates: M
 def levels(dimension: Dimension) -> list[Value]:
     """All values of a dimension that has few enough, else evenly spaced ones on its scale, both ends included."""
     size = dimension.size
-    if size is not None and size <= (_LISTED if isinstance(dimension, Choice) else MOST):
+    if size is not None and size <= (_LISTED if isinstance(dimension, Choice | Ordinal) else MOST):
         units = (np.arange(size) + 0.5) / size
     else:
         units = (np.arange(MOST) + 0.5) / MOST if isinstance(dimension, Law) else np.linspace(0.0, 1.0, MOST)

@@ -15,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params
 
+from staytuned.evaluate.quick import scored
 from staytuned.evaluate.reuse.pipelines import Free
 from staytuned.evaluate.reuse.shared import Prefixes
 from staytuned.space.space import Config
@@ -92,7 +93,10 @@ class CrossValidation:
         scores: dict[str, float] = {}
         for name, scorer in self.scorers.items():
             params = _check_method_params(self.X, params=dict(self.score_params.get(name, {})), indices=rows)
-            found = scorer(estimator, X, y, **params) if y is not None else scorer(estimator, X, **params)
+            if y is None:
+                found = scorer(estimator, X, **params)
+            else:
+                found = scorer(estimator, X, y, **params) if params else scored(scorer, estimator, X, y)
             scores |= {n: float(s) for n, s in (found if isinstance(found, Mapping) else {name: found}).items()}
         return scores
 
