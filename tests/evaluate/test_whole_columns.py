@@ -169,6 +169,13 @@ def test_a_column_that_costs_by_its_length_begins_short_and_says_the_same() -> N
     assert all(len(a.scores) == 3 for a in patient.column)
 
 
+def test_without_patience_a_column_does_not_grow() -> None:
+    space = Space({"max_iter": Int(1, 64), "learning_rate": Float(0.01, 1)})
+    boosting = HistGradientBoostingClassifier(early_stopping=False, random_state=0)
+    found = Columns(cv(boosting), GOAL, space, {"max_iter": list(range(1, 65))}, patience=0.0)({"learning_rate": 0.01})
+    assert [a.values["max_iter"] for a in found.column] == list(range(1, 9))
+
+
 def test_scores_that_are_no_numbers_lose() -> None:
     def scorer(estimator, X, y):  # noqa: ARG001
         return math.nan if estimator.get_params()["n_neighbors"] != 4 else 0.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time as clock
 import warnings
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,7 @@ from staytuned.study import Study
 from staytuned.trial import Status, Trial
 
 _TRIAL_SHARE = 0.15  # of the time, at most, for one trial
+_PATIENCE = 0.5  # of the time for one trial, within which a column of values may grow
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,8 @@ def tune(
     scheduler = Race(plan.goal, len(plan.folds), level=0.05 if race else 0.0)
     evaluator = CrossValidation(Build(table), X, y, plan.folds, {plan.metric.name: plan.metric.scorer})
     free = free_levels(evaluator.build, plan.space) if reuse and method != "manual" else {}
-    measures = Columns(evaluator, plan.goal, plan.space, free) if free else evaluator
+    limit = trial_timeout if trial_timeout is not None else None if seconds is None else max(_TRIAL_SHARE * seconds, 2.0)
+    measures = Columns(evaluator, plan.goal, plan.space, free, patience=math.inf if limit is None else _PATIENCE * limit) if free else evaluator
     study = Study(name, space=plan.space, goal=plan.goal, sampler=method, scheduler=scheduler, ledger=ledger, seed=seed, left_open=free)
     defaults = [default_config(f) for f in plan.families if plan.space.contains(default_config(f))] if with_defaults else []
     if study.trials:
@@ -174,7 +177,6 @@ def tune(
             if config not in known:  # a run that was killed while it enqueued goes on here
                 study.enqueue(config, origin)
                 known.append(config)
-    limit = trial_timeout if trial_timeout is not None else None if seconds is None else max(_TRIAL_SHARE * seconds, 2.0)
     workers, planned = -1 if n_jobs is None else n_jobs, trials
     budget = _Clock(began, seconds)
     if trials is not None:

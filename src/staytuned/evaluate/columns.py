@@ -42,6 +42,7 @@ class Columns:
         levels: by free dimension, as :func:`free_levels` finds them.
         inexact: also take up what equals a refit only within a solver's tolerance, or is only as good.
         grow: where a fit costs in proportion to the largest value, begin with few and go on while that pays; else measure all values.
+        patience: seconds that a config may take; a column that would take longer does not grow.
     """
 
     cv: CrossValidation
@@ -50,6 +51,7 @@ class Columns:
     levels: Mapping[str, Sequence[Value]]
     inexact: bool = False
     grow: bool = True
+    patience: float = math.inf
 
     def __call__(self, config: Config, fidelity: float | None = None, seed: int = 0, stop: Callable[[Sequence[Reading]], bool] | None = None) -> Measurement:
         """The measurement of the best config of the column, with all others as its ``column``."""
@@ -62,7 +64,9 @@ class Columns:
             drawn = column[int(generator(seed, "level").integers(len(column)))]
             alone = self.cv(drawn, fidelity, seed, stop)
             return replace(alone, config=drawn, column=(_alternative(drawn, config, [reading.scores for reading in alone.readings]),))
-        return self._measured(column, config, _Column(self.cv, self.goal, partial(self.cv.build, column[0], seed), estimators, shared, self.grow), stop)
+        return self._measured(
+            column, config, _Column(self.cv, self.goal, partial(self.cv.build, column[0], seed), estimators, shared, self.grow, self.patience), stop
+        )
 
     def column(self, config: Config) -> list[Config]:
         """The whole configs that this one leaves open, in the order of the levels."""
@@ -100,11 +104,14 @@ class _Column:
     estimators: Sequence[Any]
     shared: Free
     grow: bool = True
+    patience: float = math.inf
     scores: list[list[Mapping[str, float]]] = field(init=False)
     _parts: list[tuple[Part, dict[int, Any], float, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.scores = [[] for _ in self.estimators]
+        self._spent = 0.0
+        self._last = 0.0
         params = [estimator.get_params() for estimator in self.estimators]
         self._configs = [{name: own[name] for name in self.shared.names} for own in params]
         sizes = [math.prod(float(own[name]) for name in self.shared.grows) for own in params]
@@ -145,12 +152,14 @@ class _Column:
             if len(self.scores[place]) == index:
                 self.scores[place].append(part.scores(views[place]))
         scored = time.perf_counter()
+        self._last = scored - began
+        self._spent += self._last
         kept = views if self.cv.train_scores else {}
         self._parts[index] = part, kept, fit_seconds + fitted - began, score_seconds + scored - fitted
 
     def _grows(self) -> bool:
         """Whether a longer column promises more."""
-        if self._limit >= self._sizes.max():
+        if self._limit >= self._sizes.max() or self._spent + 2 * self._last * len(self.cv.splits) > self.patience:
             return False
         losses = np.array([[self._one_loss(by_metric) for by_metric in scores] for scores in self.scores if scores])
         sizes = self._sizes[self._sizes <= self._limit]

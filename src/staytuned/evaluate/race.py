@@ -38,8 +38,10 @@ class Race:
 
     - without ``best``: differences that scatter around their mean over all folds like normal ones (`early_t`, from the third fold on; `level_per_look`).
       Nothing is assumed of how much they scatter: each race tells by itself.
-    - with ``best``: no law at all, only that no score is better than ``best`` (`capital_against`). With ten folds or fewer that stops
-      little but configs far behind an incumbent that is nearly perfect; benchmarks/evaluate/racing.py shows how little.
+    - with ``best``: no law at all, only that no score is better than ``best`` (`capital_against`). It stops what is far behind.
+
+    With 100 random configs, ten folds and level .05 (benchmarks/evaluate/racing.py) the three saved 60, 48 and 22 % of the fits, and missed the best
+    config in 28, 31 and 0 of 1,440 races; what won instead was within one standard error of it.
 
     Args:
         goal: whose metric the folds carry.
