@@ -118,6 +118,7 @@ def test_a_killed_search_goes_on_with_its_columns(tmp_path) -> None:
     assert [dict(t.config) for t in resumed.trials_] == [dict(t.config) for t in whole.trials_]
 
 
+@pytest.mark.slow
 def test_processes_measure_columns_too() -> None:
     search = TuneSearchCV(KNeighborsClassifier(), {"n_neighbors": Int(1, 30), "p": Choice([1, 2])}, trials=4, cv=3, n_jobs=2, random_state=0).fit(X, y)
     assert sorted(len(t.measurement.column) for t in search.study_.trials) == [0, 30, 30]

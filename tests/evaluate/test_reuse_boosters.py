@@ -12,6 +12,8 @@ from sklearn.base import clone
 
 from staytuned.evaluate.reuse import boosters
 
+pytestmark = pytest.mark.slow  # a fit of its own for every value compared
+
 ROUNDS = [12, 1, 5]  # in any order
 QUIET = {"verbose": -1, "n_jobs": 1, "random_state": 0, "min_child_samples": 5, "num_leaves": 7, "force_col_wise": True}  # else it times two ways to sum
 

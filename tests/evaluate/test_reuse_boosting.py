@@ -21,6 +21,8 @@ from sklearn.tree import DecisionTreeClassifier
 
 from staytuned.evaluate.reuse import _sharing
 
+pytestmark = pytest.mark.slow  # a fit of its own for every value compared
+
 ROUNDS = [6, 1, 3]  # in any order
 
 

@@ -13,6 +13,8 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from staytuned.evaluate.reuse import epochs
 
+pytestmark = pytest.mark.slow  # a fit of its own for every value compared
+
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore:Class PassiveAggressive:FutureWarning"),

@@ -16,6 +16,8 @@ from staytuned.evaluate.reuse.kernels import kernel_ridge_views, machine_views
 from staytuned.evaluate.reuse.registry import reuses
 from staytuned.space.space import Config
 
+pytestmark = pytest.mark.slow  # a fit of its own for every value compared
+
 ALPHAS: list[Config] = [{"alpha": float(a)} for a in np.logspace(-6, 3, 28)]
 X, LABELS = make_classification(160, 5, n_informative=4, n_redundant=0, n_classes=3, n_clusters_per_class=1, random_state=0)
 y = X[:, 0] ** 2 + np.sin(X[:, 1]) + 5

@@ -92,7 +92,7 @@ def test_preparation_is_done_once_for_all_configs_of_a_fold() -> None:
     assert scores == alone
 
 
-@pytest.mark.parametrize("scoring", ["neg_log_loss", "accuracy", "roc_auc"])
+@pytest.mark.parametrize("scoring", [pytest.param("neg_log_loss", marks=pytest.mark.slow), "accuracy", pytest.param("roc_auc", marks=pytest.mark.slow)])
 def test_the_column_is_what_separate_fits_give_and_the_best_mean_is_taken(scoring: str) -> None:
     plain = cv(KNeighborsClassifier(), scoring)
     columns = Columns(plain, GOAL, SPACE, free_levels(Build(KNeighborsClassifier()), SPACE))
