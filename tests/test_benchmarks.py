@@ -126,3 +126,33 @@ def test_every_ablation_changes_the_search_and_leaves_nothing_behind(monkeypatch
             assert len(losses) == 100
             assert variant == "as it is" or losses != found["as it is"], f"{variant!r} changes nothing"
     assert ablated(("as it is", "mixed", 0, 1))[2].losses == ablated(("as it is", "mixed", 0, 1))[2].losses  # eight at once depend on seconds
+
+
+@pytest.fixture
+def made_up(tmp_path: Path) -> Path:
+    """A folder of data sets as STAYTUNED_DATA names one, with a single small table in it under the names that are asked for."""
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(150, 4))
+    frame = pd.DataFrame(X, columns=list("abcd")).assign(target=X[:, 0] + np.sin(X[:, 1]) + 0.2 * rng.normal(size=150))
+    frame.to_parquet(tmp_path / "made_up.parquet")
+    entries = [{"name": name, "file": "made_up.parquet", "target": "target", "task": "regression"} for name in ("pol", "concrete")]
+    (tmp_path / "index.json").write_text(json.dumps(entries))
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "arguments", "said"),
+    [
+        ("evaluate/grids.py", ["--only", "100 ridge alphas", "--repeats", "1"], "100 ridge alphas"),
+        ("evaluate/reach.py", ["--only", "concrete", "--estimators", "svm"], "of the time"),
+        ("evaluate/bias.py", ["--only", "equal", "--replications", "5", "--no-store"], "30 configs of equal risk"),
+    ],
+)
+def test_what_measuring_less_is_worth(script: str, arguments: list[str], said: str, made_up: Path) -> None:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "STAYTUNED_DATA": str(made_up)}
+    done = subprocess.run([sys.executable, str(BENCHMARKS / script), *arguments], capture_output=True, text=True, timeout=300, env=environment, cwd=made_up)
+    assert done.returncode == 0, done.stderr
+    assert said in done.stdout
+    if script.endswith("grids.py"):
+        assert float(done.stdout.splitlines()[-1].split("|")[-2]) <= 1e-10  # the largest difference between two scores

@@ -19,7 +19,7 @@ import numpy as np
 import sklearn
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
 from sklearn.exceptions import FitFailedWarning, NotFittedError
-from sklearn.model_selection import check_cv
+from sklearn.model_selection import TimeSeriesSplit, check_cv
 from sklearn.utils import get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.metaestimators import available_if
@@ -28,6 +28,8 @@ from sklearn.utils.validation import check_is_fitted
 from staytuned.errors import SpaceError, UsageError
 from staytuned.evaluate.columns import Columns, free_levels, unfolded
 from staytuned.evaluate.cv import CrossValidation, Split
+from staytuned.evaluate.honest import Honest
+from staytuned.evaluate.out_of_fold import Kind, honest_of, kind_of
 from staytuned.evaluate.race import Race
 from staytuned.evaluate.results import cv_results
 from staytuned.evaluate.scoring import Scoring
@@ -39,6 +41,10 @@ from staytuned.space.codec import space_to_json
 from staytuned.space.space import Config, Space
 from staytuned.study import Study
 from staytuned.trial import Measurement, Status, Trial
+
+_MOST_ROWS = 200_000  # of a table whose row values are kept
+_MOST_VALUES = 2**28  # of all configs; four bytes each
+_MOST_TRIALS = 100  # taken for granted where only time ends the search
 
 
 def _offers(search: Any, name: str) -> bool:
@@ -77,11 +83,15 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
             and one metric that decides, and is off without them.
         reuse: measure all values of hyperparameters that come free with a fit, such as the rounds of a boosting or the neighbours of a k-NN: each fold
             is fitted once, every value scored, and the one with the best mean taken; the method searches the rest. "auto": where the scores are those
-            of separate fits up to rounding; True: also where they are equal up to a solver's tolerance, or as good. A dimension with more than 64 values
-            is measured at 64. Not with ``method="manual"``, a Sampler, several metrics without one that decides, or on a grid that returns train scores.
+            of separate fits up to rounding; True: also where they are equal up to a solver's tolerance, or as good. A range with more than 64 values
+            is measured at 32. Not with ``method="manual"``, a Sampler, several metrics without one that decides, or on a grid that returns train scores.
+        honest: keep what each held-out row said of each config, and correct the best score for its having been chosen: see ``honest_``. "auto": on for
+            accuracy, ROC AUC of two classes, log loss, R squared, and squared, root squared, absolute and relative errors, with at least 2 folds, a
+            metric that decides, no sample weights that reach the scorer, at most 200,000 rows and rows' values of about 1 GiB. True: also with more. They
+            are kept in ``ledger``.
         error_score: what ``cv_results_`` shows as the scores of a config that failed; "raise" to raise its error instead.
         return_train_score: also score on the training folds.
-        verbose: 1 prints a line per trial.
+        verbose: 1 prints a line per trial, 2 also what ``honest_`` says in the end.
         trial_timeout: seconds per trial; a trial that needs longer is killed.
         memory: bytes per trial; a trial that needs more is killed.
         ledger: where the search is remembered, such as ``"sqlite:///staytuned.db"``; the same search run again continues there.
@@ -93,6 +103,10 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
             Failed configs rank last. ``cv_results_`` also has the columns ``status``, ``origin`` and ``trial_seconds``.
         trials_: the trials, one per row of ``cv_results_``, in the order of proposing; on a grid a trial that measured many values has a row for each.
         reused_: hyperparameters of which each fit measured many values, as a dict to those values.
+        honest_: the best score corrected for its having been chosen, by choosing on nine tenths of the held-out rows and scoring on the tenth that was
+            left out (:class:`~staytuned.evaluate.honest.Honest`): ``honest_.naive`` is ``best_score_``, ``honest_.corrected`` what to expect of it,
+            ``honest_.low`` and ``high`` its 95 % interval, ``honest_.lead`` how far it is ahead of the estimator as it was passed, ``honest_.said`` all of
+            it in words. None where ``honest`` is off, or a trial has no row values, as those of an earlier search without them.
         study_: the study, whose ``why_ended`` says what ended the search. It is bound to its ledger and left out of pickles and copies.
 
     Raises:
@@ -122,6 +136,7 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         random_state: Any = None,
         race: bool | str = "auto",
         reuse: bool | str = "auto",
+        honest: bool | str = "auto",
         error_score: float | str = np.nan,
         return_train_score: bool = False,
         verbose: int = 0,
@@ -142,6 +157,7 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         self.random_state = random_state
         self.race = race
         self.reuse = reuse
+        self.honest = honest
         self.error_score = error_score
         self.return_train_score = return_train_score
         self.verbose = verbose
@@ -173,11 +189,14 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
             _Build(self.estimator, branches.plain), X, y, splits, {"score": scoring.scorer}, self.return_train_score, fit_params, {"score": score_params}
         )
         free = self._free(branches, scoring, evaluator)
+        kind = self._kind(scoring, evaluator, branches.space, free)
+        evaluator = replace(evaluator, keep_rows=kind is not None and _decider(scoring, self.refit))
         study = self._study(branches, scoring.goal, evaluator, free)
         measures = Columns(evaluator, scoring.goal, branches.space, free, self.reuse is True, grow=self.method != "grid") if free else evaluator
         self._searched(study, measures, racing=self._races(scoring, len(splits)))
         self.reused_ = {branches.plain[name]: values for name, values in free.items()}
         self._conclude(study, branches, scoring, len(splits))
+        self.honest_ = None if kind is None else self._corrected(study, kind, evaluator, split_params.get("groups"))
         if self.refit:
             self._fit_best(X, y, fit_params)
         return self
@@ -290,7 +309,7 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         trials: Any = self.trials  # nothing has checked it yet
         if self.error_score != "raise" and not isinstance(self.error_score, int | float | np.number):
             raise UsageError(f"error_score={self.error_score!r} must be 'raise' or a number such as nan")
-        for option in ("race", "reuse"):
+        for option in ("race", "reuse", "honest"):
             if getattr(self, option) not in (True, False, "auto"):
                 raise UsageError(f"{option}={getattr(self, option)!r} must be True, False or 'auto'")
         if trials is not None and (not isinstance(trials, numbers.Integral) or int(trials) < 1):
@@ -322,6 +341,28 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         """What each fit measures at many values."""
         fits = isinstance(self.method, str) and self.method != "manual" and scoring.decided and not (self.method == "grid" and self.return_train_score)
         return free_levels(evaluator.build, branches.space, inexact=self.reuse is True, listed=self.method == "grid") if self.reuse and fits else {}
+
+    def _kind(self, scoring: Scoring, evaluator: CrossValidation, space: Space, free: Mapping[str, Sequence[Any]]) -> Kind | None:
+        """How the row values of the metric that decides are read; None to keep none."""
+        weighted = any(value is not None for params in evaluator.score_params.values() for value in params.values())
+        if not self.honest or not scoring.decided or weighted or len(evaluator.splits) < 2 or evaluator.y is None:
+            return None
+        if self.honest == "auto":
+            trials = min(_MOST_TRIALS if self.trials is None else int(self.trials), math.inf if space.size is None else space.size)
+            configs = min(trials * math.prod(map(len, free.values())), math.inf if space.size is None else space.size)
+            if np.shape(evaluator.y)[0] > _MOST_ROWS or configs * sum(len(test) for _, test in evaluator.splits) > _MOST_VALUES:
+                return None
+        return kind_of(_decider(scoring, self.refit), self.estimator)
+
+    def _corrected(self, study: Study, kind: Kind, evaluator: CrossValidation, groups: Any) -> Honest | None:
+        """What the best score is worth."""
+        default = next((trial.number for trial in study.trials if trial.origin == "default"), None)
+        ordered = isinstance(self.cv, TimeSeriesSplit)
+        splits = evaluator.splits
+        found = honest_of(study.trials, study.ledger.get, kind, study.goal, evaluator.y, splits, groups=groups, ordered=ordered, first=default)
+        if found is not None and self.verbose > 1:
+            print(found.said)
+        return found
 
     def _study(self, branches: Branches, goal: Goal, evaluator: CrossValidation, free: Collection[str]) -> Study:
         if self.trials is None and self.time is None and self.method != "manual" and branches.space.size is None:
@@ -405,6 +446,11 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
     def _need_refit(self, name: str) -> None:
         if not self.refit:
             raise AttributeError(f"{name} needs a refitted estimator, and this {type(self).__name__} was made with refit=False; refit best_params_ yourself")
+
+
+def _decider(scoring: Scoring, refit: Any) -> Any:
+    """The scorer of the metric that decides."""
+    return scoring.asked[refit] if isinstance(scoring.asked, dict) else scoring.asked
 
 
 @dataclass(frozen=True)

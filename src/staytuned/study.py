@@ -7,7 +7,7 @@ import time as clock
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Integral
 from pathlib import Path
@@ -451,6 +451,8 @@ class Study:
             self.refresh()
         if not 0 <= number < len(self._story.trials):
             raise UsageError(f"study {self.name!r} has no trial {number}; it has {len(self._story.trials)}")
+        if measurement.rows:
+            measurement = replace(measurement, rows=b"", rows_at=self.ledger.put(measurement.rows))
         body: dict[str, Any] = {"number": number, "measurement": measurement_to_json(measurement, self._space)}
         if new := {name: d.to_json() for name, d in suggested.items() if name not in self._story.suggested}:
             body["suggested"] = new

@@ -89,6 +89,9 @@ class Measurement:
         cost: what it used up.
         config: the config as it was in the end; only set where the objective chose its own values.
         column: where one fit measured many configs, all of them, the one that was chosen among them.
+        rows: what each held-out row said of each config of the column, or of the one config: an .npy file (n_configs, n_rows), rows in the
+            order of the folds seen. Only on the way from an evaluator to a ledger.
+        rows_at: the digest under which a ledger keeps ``rows``; empty for none.
     """
 
     scores: Mapping[str, float] = field(default_factory=dict)
@@ -98,6 +101,8 @@ class Measurement:
     cost: Cost = Cost()
     config: Mapping[str, Any] | None = None
     column: Sequence[Alternative] = ()
+    rows: bytes = field(default=b"", repr=False)
+    rows_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +190,7 @@ def trial_from_json(body: Mapping[str, Any], space: Space | None = None) -> Tria
 
 
 def measurement_to_json(measurement: Measurement, space: Space | None = None) -> dict[str, Any]:
-    """A measurement as JSON; NaN and infinities as strings, which JSON cannot hold otherwise."""
+    """A measurement as JSON, without ``rows``; NaN and infinities as strings, which JSON cannot hold otherwise."""
     cost = measurement.cost
     body: dict[str, Any] = {"scores": _scores_to_json(measurement.scores), "status": str(measurement.status)}
     body["cost"] = [cost.seconds, cost.cpu_seconds, cost.peak_memory]
@@ -197,6 +202,8 @@ def measurement_to_json(measurement: Measurement, space: Space | None = None) ->
         body["config"] = config_to_json(measurement.config, space)
     if measurement.column:
         body["column"] = [[config_to_json(a.values, space), [_scores_to_json(scores) for scores in a.scores]] for a in measurement.column]
+    if measurement.rows_at:
+        body["rows_at"] = measurement.rows_at
     return body
 
 
@@ -210,6 +217,7 @@ def measurement_from_json(body: Mapping[str, Any], space: Space | None = None) -
         cost=Cost(*body["cost"]),
         config=config_from_json(body["config"], space) if "config" in body else None,
         column=tuple(Alternative(config_from_json(v, space), tuple(map(_scores_from_json, scores))) for v, scores in body.get("column", ())),
+        rows_at=body.get("rows_at", ""),
     )
 
 

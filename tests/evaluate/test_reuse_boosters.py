@@ -50,6 +50,13 @@ def test_lightgbm_regressors(options: dict[str, Any], weighted: bool) -> None:
     assert_same_as_refits(LGBMRegressor(**QUIET | options), "n_estimators", ROUNDS, X, np.abs(y) + 0.1, {"sample_weight": weights} if weighted else {})
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+def test_lightgbm_leaves_are_looked_up_in_parts_where_there_are_many(classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boosters, "_LEAVES", 500)
+    X, y, _ = table(classes)
+    assert_same_as_refits(LGBMClassifier(**QUIET), "n_estimators", [40, 3, 17], X, y, {}, classes)
+
+
 def test_lightgbm_rounds_that_find_no_split() -> None:
     X, y, _ = table(2)
     model = LGBMClassifier(verbose=-1, n_jobs=1, random_state=0, subsample=0.6, subsample_freq=1, colsample_bytree=0.5, extra_trees=True)

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from staytuned.errors import SpaceError
-from staytuned.evaluate.columns import MOST, Columns, differing, free_levels, levels, one_fit, unfolded
+from staytuned.evaluate.columns import SPREAD, Columns, differing, free_levels, levels, one_fit, unfolded
 from staytuned.evaluate.cv import CrossValidation
 from staytuned.goal import Goal
 from staytuned.search import with_params
@@ -206,10 +206,10 @@ def test_levels_of_every_kind_of_dimension() -> None:
     wide = levels(Int(1, 1000, log=True))
     assert wide[0] == 1
     assert wide[-1] == 1000
-    assert len(wide) <= MOST
+    assert len(wide) <= SPREAD
     assert wide == sorted(set(wide))
     alphas = levels(Float(1e-3, 1e3, log=True))
-    assert len(alphas) == MOST
+    assert len(alphas) == SPREAD
     assert alphas[0] == pytest.approx(1e-3)
     assert alphas[-1] == pytest.approx(1e3)
     scipy_stats = pytest.importorskip("scipy.stats")

@@ -14,13 +14,15 @@ import numpy as np
 
 from staytuned._random import generator
 from staytuned.evaluate.cv import CrossValidation, Part, mean_scores
+from staytuned.evaluate.out_of_fold import RowValues
 from staytuned.evaluate.reuse.pipelines import Free, free
 from staytuned.goal import Goal
 from staytuned.space.dims import Choice, Dimension, Law, Ordinal, Value
 from staytuned.space.space import Config, Space
 from staytuned.trial import Alternative, Measurement, Reading, Status, Trial
 
-MOST = 64  # values of a dimension that holds more, or endlessly many
+MOST = 64  # values of a range that are all measured
+SPREAD = 32  # values measured of a range that holds more, or endlessly many
 _LISTED = 1024  # a list of values is taken whole up to so many
 _PROBES = 12  # configs in all of which a dimension has to come free
 _EXACT = 1e-8
@@ -82,7 +84,7 @@ class Columns:
         best = fits.best()
         readings = fits.readings(best, trained=True)
         alternatives = [_alternative(whole, config, scores) for whole, scores in zip(column, fits.scores, strict=True) if scores]
-        return Measurement(mean_scores(readings), status, cure, readings, config=column[best], column=tuple(alternatives))
+        return Measurement(mean_scores(readings), status, cure, readings, config=column[best], column=tuple(alternatives), rows=fits.rows.packed())
 
 
 def _alternative(whole: Config, config: Config, scores: Sequence[Mapping[str, float]]) -> Alternative:
@@ -106,6 +108,7 @@ class _Column:
     grow: bool = True
     patience: float = math.inf
     scores: list[list[Mapping[str, float]]] = field(init=False)
+    rows: RowValues = field(default_factory=RowValues)
     _parts: list[tuple[Part, dict[int, Any], float, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -150,7 +153,9 @@ class _Column:
         fitted = time.perf_counter()
         for place in places:
             if len(self.scores[place]) == index:
-                self.scores[place].append(part.scores(views[place]))
+                scores, rows = part.scored(views[place])
+                self.scores[place].append(scores)
+                self.rows.add(place, rows)
         scored = time.perf_counter()
         self._last = scored - began
         self._spent += self._last
@@ -192,7 +197,7 @@ def unfolded(trial: Trial) -> list[Trial]:
             replace(r, scores=scores, train_scores={}, fit_seconds=r.fit_seconds * share, score_seconds=r.score_seconds * share)
             for r, scores in zip(trial.readings, alternative.scores, strict=True)
         )
-        measurement = replace(trial.measurement, scores=mean_scores(readings), readings=readings, cost=cost, column=())
+        measurement = replace(trial.measurement, scores=mean_scores(readings), readings=readings, cost=cost, column=(), rows_at="")
         found.append(replace(trial, config=dict(trial.config) | dict(alternative.values), measurement=measurement))
     return found
 
@@ -273,7 +278,7 @@ def levels(dimension: Dimension) -> list[Value]:
     if size is not None and size <= (_LISTED if isinstance(dimension, Choice | Ordinal) else MOST):
         units = (np.arange(size) + 0.5) / size
     else:
-        units = (np.arange(MOST) + 0.5) / MOST if isinstance(dimension, Law) else np.linspace(0.0, 1.0, MOST)
+        units = (np.arange(SPREAD) + 0.5) / SPREAD if isinstance(dimension, Law) else np.linspace(0.0, 1.0, SPREAD)
     values: list[Value] = []
     for unit in units:
         value = dimension.from_unit(float(unit))

@@ -15,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params
 
+from staytuned.evaluate.out_of_fold import RowValues, scored_by_row
 from staytuned.evaluate.quick import scored
 from staytuned.evaluate.reuse.pipelines import Free
 from staytuned.evaluate.reuse.shared import Prefixes
@@ -38,6 +39,8 @@ class CrossValidation:
         train_scores: also score on the training rows.
         fit_params: passed to ``fit``; entries as long as the table are cut to the fold's rows.
         score_params: passed to every scorer, cut likewise.
+        keep_rows: keep in the measurement what each held-out row said, by the first scorer; or by the one given here, which is one of several
+            that are called together.
         prefixes: first steps of pipelines that several configs have in common, kept in memory for each fold.
     """
 
@@ -49,6 +52,7 @@ class CrossValidation:
     train_scores: bool = True
     fit_params: Mapping[str, Any] = field(default_factory=dict)
     score_params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    keep_rows: bool | Scorer = False
     prefixes: Prefixes = field(default_factory=Prefixes, compare=False, repr=False)
 
     def __call__(
@@ -60,26 +64,31 @@ class CrossValidation:
     ) -> Measurement:
         """The mean over folds; PRUNED with the folds so far if ``stop(readings)`` says so after one of them."""
         readings: list[Reading] = []
-        for reading in self.folds(config, seed):
+        kept = RowValues()
+        status, cure = Status.DONE, ""
+        for reading, rows in self._folds(config, seed):
             readings.append(reading)
+            kept.add(0, rows)
             if stop is not None and len(readings) < len(self.splits) and stop(readings):
-                return Measurement(
-                    mean_scores(readings), Status.PRUNED, f"stopped after {len(readings)} of {len(self.splits)} folds: it could hardly win", tuple(readings)
-                )
-        return Measurement(mean_scores(readings), readings=tuple(readings))
+                status, cure = Status.PRUNED, f"stopped after {len(readings)} of {len(self.splits)} folds: it could hardly win"
+                break
+        return Measurement(mean_scores(readings), status, cure, tuple(readings), rows=kept.packed())
 
     def folds(self, config: Config, seed: int) -> Iterator[Reading]:
         """One reading per fold, in order."""
+        return (reading for reading, _ in self._folds(config, seed))
+
+    def _folds(self, config: Config, seed: int) -> Iterator[tuple[Reading, npt.NDArray[Any] | None]]:
         for index in range(len(self.splits)):
             estimator = self.build(config, seed)
             part = self.part(estimator, index)
             began = time.perf_counter()
             model = part.fitted(estimator)
             fitted = time.perf_counter()
-            scores = part.scores(model)
+            scores, rows = part.scored(model)
             scored = time.perf_counter()
             train_scores = part.train_scores(model) if self.train_scores else {}
-            yield Reading("fold", index, scores, train_scores, fitted - began, scored - fitted)
+            yield Reading("fold", index, scores, train_scores, fitted - began, scored - fitted), rows
 
     def part(self, estimator: Any, index: int) -> Part:
         """A fold, cut as this estimator needs it: both ways for one on a square matrix."""
@@ -126,6 +135,13 @@ class Part:
     def scores(self, estimator: Any) -> dict[str, float]:
         """Every metric on the rows held out."""
         return self.cv.scores(estimator, self.X_test, self.y_test, self.cv.splits[self.index][1])
+
+    def scored(self, estimator: Any) -> tuple[dict[str, float], npt.NDArray[Any] | None]:
+        """Every metric on the rows held out, and each row's part in the one that ``keep_rows`` asks for; None where it is not known."""
+        kept = self.cv.keep_rows
+        if kept is False:
+            return self.scores(estimator), None
+        return scored_by_row(self.scores, next(iter(self.cv.scorers.values())) if kept is True else kept, estimator, self.y_test)
 
     def train_scores(self, estimator: Any) -> dict[str, float]:
         """Every metric on the rows fitted on."""

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import _num_samples
 
 from staytuned.evaluate.reuse._sharing import PerTable, Stages, counts, cut, looking, plain_fit
 from staytuned.evaluate.reuse._tables import one_by_one
@@ -23,6 +24,7 @@ Array: TypeAlias = npt.NDArray[np.float64]
 _ROUNDS = ("num_iterations", "num_iteration", "n_iter", "num_tree", "num_trees", "num_round", "num_rounds", "nrounds", "num_boost_round", "max_iter")
 _STOPS = ("early_stopping_round", "early_stopping_rounds", "early_stopping", "n_iter_no_change", "pred_early_stop")
 _KINDS = ("boosting", "boosting_type", "boost")
+_LEAVES = 10_000_000  # places in trees that are held at once
 _CHECKED = 256  # rows on which sums of leaves must agree with the library's own predictions
 
 
@@ -41,7 +43,7 @@ def _lightgbm(name: str, estimator: Any, configs: Sequence[Config], X: Any, y: A
     estimator.set_params(**{name: max(numbers)}).fit(X, y, callbacks=[lambda now: grown.append(now.model.current_iteration())], **fit_params)
     numbers = [grown[number - 1] for number in numbers]
     output = "predict_proba" if hasattr(estimator, "predict_proba") else "predict"
-    sums = _LeafSums(estimator, Stages(_Leaves(estimator), numbers), output, max(numbers))
+    sums = _LeafSums(estimator, Stages(_Leaves(estimator), numbers), output, max(numbers), _link(estimator.booster_))
     agrees = PerTable(sums.agree)
     views = []
     for config, number in zip(configs, numbers, strict=True):
@@ -82,12 +84,18 @@ class _Leaves:
     def __call__(self, X: Any, wanted: Sequence[int]) -> Iterator[Array]:
         wide = self._model.booster_.num_model_per_iteration()
         total: Array | None = None
+        at_once = max(1, _LEAVES // (wide * max(_num_samples(X), 1)))
+        known, begun = np.empty((0, 0), dtype=np.int32), 0  # the leaves of some rounds in a row, and the first of them
         for start, stop in pairwise((0, *wanted)):
-            leaves = np.asarray(self._model.predict(X, pred_leaf=True, start_iteration=start, num_iteration=stop - start))
-            leaves = leaves.reshape(len(leaves), -1)
-            total = np.zeros((len(leaves), wide)) if total is None else total
-            for column in range(leaves.shape[1]):
-                total[:, column % wide] += self._of(start * wide + column, int(leaves[:, column].max(initial=0)))[leaves[:, column]]
+            for turn in range(start, stop):
+                if turn >= begun + known.shape[1] // wide:
+                    begun, ahead = turn, min(at_once, wanted[-1] - turn)
+                    known = np.asarray(self._model.predict(X, pred_leaf=True, start_iteration=turn, num_iteration=ahead)).reshape(_num_samples(X), -1)
+                total = np.zeros((len(known), wide)) if total is None else total
+                for place in range(wide):
+                    leaf = known[:, (turn - begun) * wide + place]
+                    total[:, place] += self._of(turn * wide + place, int(leaf.max(initial=0)))[leaf]
+            assert total is not None
             yield total[:, 0].copy() if wide == 1 else total.copy()
 
     def _of(self, tree: int, most: int) -> Array:
@@ -107,15 +115,15 @@ class _LeafSums:
     stages: Stages
     output: str
     largest: int
+    link: Callable[[Array], Array] | None
 
     def at(self, rounds: int, method: str, X: Any) -> Any:
         """An output after so many rounds, None if it is not known how to get there."""
         raw = self.stages.at(rounds, X)
         if raw is None or method == "decision_function":
             return raw
-        link = _link(self.model.booster_)
         try:
-            found = None if link is None else link(raw)
+            found = None if self.link is None else self.link(raw)
         except OverflowError:
             return None
         return np.vstack((1.0 - found, found)).transpose() if found is not None and found.ndim == 1 and method == "predict_proba" else found
