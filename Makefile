@@ -13,7 +13,7 @@ demo: $(VENV)/.installed
 	@$(BIN)/python examples/demo.py
 
 test: $(VENV)/.dev check
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n 2 -q
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check src tests examples benchmarks

@@ -185,6 +185,8 @@ def tune(
             "metric": model.result_.metric.name,
             "validation": model.result_.tuned.score,
         }
+        if (honest := model.result_.tuned.honest) is not None:
+            body |= {"validation_corrected": honest.corrected, "validation_interval": [honest.low, honest.high]}
         body |= {"test": test.tuned.point, "test_interval": [test.tuned.low, test.tuned.high], "baseline_test": test.baseline.point if test.baseline else None}
         body |= {
             "config": model.result_.tuned.config,

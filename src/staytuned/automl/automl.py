@@ -389,4 +389,10 @@ def space_sentence(plan: Plan) -> str:
 def _choice_sentence(tuned: Tuned) -> str:
     family, params = split_config(tuned.config)
     values = ", ".join(f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in params.items())
-    return f"{ZOO[family].title} by validation score, {tuned.plan.metric.name} {tuned.score:.4f}: {values}"
+    return f"{ZOO[family].title} by validation score, {tuned.plan.metric.name} {tuned.score:.4f}{_corrected_words(tuned)}: {values}"
+
+
+def _corrected_words(tuned: Tuned) -> str:
+    """What the score is worth, as it was chosen for being high."""
+    honest = tuned.honest
+    return "" if honest is None else f" ({honest.corrected:.4f} corrected for the choice, {honest.low:.4f} to {honest.high:.4f})"

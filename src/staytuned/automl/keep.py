@@ -30,6 +30,8 @@ def keep(result: Result, training: pd.DataFrame, ledger: Ledger) -> Version:
     inputs = training[[column.name for column in table.used]]
     reference = reference_of(inputs, result.y_test, result.prediction, task=table.task, metric=result.metric.name, score=test.tuned.point)
     scores: dict[str, Any] = {"validation": tuned.score, "test": test.tuned.point}
+    if tuned.honest is not None:
+        scores["validation_corrected"] = tuned.honest.corrected
     if test.baseline is not None:
         scores["baseline test"] = test.baseline.point
     lineage = Lineage(

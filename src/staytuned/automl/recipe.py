@@ -21,6 +21,8 @@ from staytuned.automl.zoo import ZOO, Family, Quality, candidates, default_confi
 from staytuned.errors import NotFoundError
 from staytuned.evaluate.columns import Columns, free_levels
 from staytuned.evaluate.cv import CrossValidation, mean_scores
+from staytuned.evaluate.honest import Honest
+from staytuned.evaluate.out_of_fold import Kind, honest_of, kind_of
 from staytuned.evaluate.race import Race
 from staytuned.goal import Goal
 from staytuned.monitor.performance import Prediction
@@ -31,6 +33,7 @@ from staytuned.study import Study
 from staytuned.trial import Status, Trial
 
 _TRIAL_SHARE = 0.15  # of the time, at most, for one trial
+_HONEST_SECONDS, _HONEST_SHARE = 6e-4, 0.05  # what correcting the score takes for a row, and of the time at most
 _PATIENCE = 0.5  # of the time for one trial, within which a column of values may grow
 
 
@@ -45,6 +48,8 @@ class Plan:
         metric: what is optimised.
         folds: validation folds, positions in the training part.
         folds_named: the same in words.
+        groups: (n_rows,) of the training part: rows that belong together; None where each stands alone.
+        ordered: whether the folds are cut along time.
     """
 
     families: Sequence[Family]
@@ -53,6 +58,8 @@ class Plan:
     metric: Metric
     folds: Sequence[Fold]
     folds_named: str
+    groups: Any = None
+    ordered: bool = False
 
     @property
     def goal(self) -> Goal:
@@ -70,6 +77,7 @@ class Tuned:
         pipeline: fitted with it on all rows given.
         plan: what was searched and how.
         baseline: the best of the default configs; None if none finished.
+        honest: the score corrected for its having been chosen; None where that would take too long, or the metric does not allow it.
     """
 
     config: Config
@@ -78,6 +86,7 @@ class Tuned:
     pipeline: Any
     plan: Plan
     baseline: Trial | None
+    honest: Honest | None = None
 
 
 @dataclass(frozen=True)
@@ -117,7 +126,7 @@ def make_plan(
     families, left_out = candidates(table.task, len(X), X.shape[1], quality, zoo)
     count = cv if cv is not None else fold_count(len(X), X.shape[1], quality)
     parts, named = folds(y, table.task, count, groups=groups, time_order=time_order, seed=seed)
-    return Plan(families, left_out, joint_space(families), chosen, parts, named)
+    return Plan(families, left_out, joint_space(families), chosen, parts, named, groups, time_order is not None)
 
 
 def tune(
@@ -163,7 +172,8 @@ def tune(
     plan = plan or make_plan(X, y, table, metric=metric, space=space, seed=seed)
     say = on_event or silent
     scheduler = Race(plan.goal, len(plan.folds), level=0.05 if race else 0.0)
-    evaluator = CrossValidation(Build(table), X, y, plan.folds, {plan.metric.name: plan.metric.scorer})
+    kind = _kind(plan, table, len(X), seconds)
+    evaluator = CrossValidation(Build(table), X, y, plan.folds, {plan.metric.name: plan.metric.scorer}, keep_rows=kind is not None)
     free = free_levels(evaluator.build, plan.space) if reuse and method != "manual" else {}
     limit = trial_timeout if trial_timeout is not None else None if seconds is None else max(_TRIAL_SHARE * seconds, 2.0)
     measures = Columns(evaluator, plan.goal, plan.space, free, patience=math.inf if limit is None else _PATIENCE * limit) if free else evaluator
@@ -189,13 +199,27 @@ def tune(
 
     if trials is None or trials > 0:
         reserve = 0.0 if limit is None else _final_fit_share(len(plan.folds)) * limit
+        reserve += _HONEST_SECONDS * len(X) if kind is not None else 0.0
         study.optimize(Evaluated(measures), trials, budget.left(reserve), n_jobs=workers, trial_timeout=limit, memory=memory, on_trial=heard)
     baselines.last_word()
     say(Said("Tune", f"{len(study.trials)} trials in all; ended because {study.why_ended or 'there was nothing left to do'}"))
     if failed := [t for t in study.trials if t.status.failed]:
         say(Said("Note", f"{len(failed)} of them failed; the last, {failed[-1].config.get('model')}: {failed[-1].cure}"))
-    best = study.best
-    return Tuned(best.config, plan.goal.score(best), study, fit_config(best.config, X, y, table, seed=best.seed), plan, baseline_of(study))
+    best, baseline = study.best, baseline_of(study)
+    fitted = fit_config(best.config, X, y, table, seed=best.seed)
+    first = None if baseline is None else baseline.number
+    honest = None
+    if kind is not None:
+        honest = honest_of(study.trials, study.ledger.get, kind, plan.goal, y, plan.folds, groups=plan.groups, ordered=plan.ordered, first=first)
+    return Tuned(best.config, plan.goal.score(best), study, fitted, plan, baseline, honest)
+
+
+def _kind(plan: Plan, table: Table, rows: int, seconds: float | None) -> Kind | None:
+    """How the score will be corrected; None where it will not: one fold, an unknown metric, or more than a twentieth of the time."""
+    affordable = seconds is None or _HONEST_SECONDS * rows <= _HONEST_SHARE * seconds
+    if len(plan.folds) < 2 or not affordable:
+        return None
+    return kind_of(plan.metric.scorer, Build(table)(default_config(plan.families[0]), 0))
 
 
 def fit_config(config: Config, X: Any, y: Any, table: Table, *, seed: int = 0, n_jobs: int = 1) -> Any:
