@@ -34,7 +34,7 @@ def test_it_is_shown_and_kept(model: AutoML, tmp_path) -> None:
     corrected = f"{model.result_.tuned.honest.corrected:.4f}"
     assert f"corrected for the choice {corrected}" in model.report(tmp_path / "report.html").read_text(encoding="utf-8")
     version = model.keep(open_ledger(tmp_path / "ledger.db"))
-    assert version.scores["validation_corrected"] == pytest.approx(model.result_.tuned.honest.corrected)
+    assert version.lineage.scores["validation_corrected"] == pytest.approx(model.result_.tuned.honest.corrected)
 
 
 @pytest.mark.parametrize("options", [{"cv": 1}, {"metric": "f1"}])
