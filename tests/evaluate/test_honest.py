@@ -8,6 +8,7 @@ import pytest
 from sklearn.metrics import r2_score, roc_auc_score
 
 from staytuned.errors import UsageError
+from staytuned.evaluate import _left_out
 from staytuned.evaluate._left_out import ByFold, Means, called, roc_area
 from staytuned.evaluate.honest import Honest, corrected, corrected_for, time_blocks
 
@@ -287,3 +288,13 @@ def test_the_bias_is_gone(spread: float, kind: str) -> None:
     assert naive > 5 * spread_of[0]
     assert abs(unbiased) < min(3 * spread_of[1], 0.1 * naive + spread_of[1])
     assert inside > 0.92
+
+
+@pytest.mark.parametrize("at_once", [1, 250, 1000])
+def test_a_long_table_is_resampled_in_parts_and_says_the_same(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(4)
+    y = rng.integers(2, size=120)
+    scores = y[:, None] + rng.normal(size=(120, 5))
+    whole = corrected_for("roc_auc", y, scores, np.arange(120) % 3, resamples=100)
+    monkeypatch.setattr(_left_out, "_AT_ONCE", at_once)
+    same(corrected_for("roc_auc", y, scores, np.arange(120) % 3, resamples=100), whole)

@@ -174,7 +174,7 @@ def roc_area(y: Any, predictions: Any, fold: Places, weight: Floats) -> FoldScor
     def scores(parts: Labels, count: int) -> Callable[[int], Floats]:
         step = max(1, _AT_ONCE // len(fold))
         found = [some(parts[at : at + step], count) for at in range(0, len(parts), step)]
-        return lambda config: np.concatenate([of(config) for of in found])
+        return lambda config: np.concatenate([of(config) for of in found], axis=1)
 
     def some(parts: Labels, count: int) -> Callable[[int], Floats]:
         deals, cells = len(parts), count * n_folds
