@@ -67,14 +67,20 @@ def _pair() -> tuple[Alternative, ...]:
     return Alternative({"rounds": 3}, [{"loss": 0.0}]), Alternative({"rounds": 4}, [{"loss": 1.0}])
 
 
-def test_failures_and_trials_under_way_are_shown() -> None:
+def test_failures_and_trials_under_way_are_shown_and_defaults_as_if_stopped_early() -> None:
     sampler = LeftOpen(lambda space, _past: Random(space, Goal(), 0), SPACE, ["rounds"])
     running, failed = Trial(0, {"rate": 0.1, "kind": "a"}), Trial(1, {"rate": 0.2, "kind": "a"}, measurement=Measurement(status=Status.FAILED))
     own = Trial(2, {"rate": 0.3, "kind": "a", "rounds": 2}, measurement=Measurement({"loss": 1.0}))
-    assert list(sampler.shown([running, failed, own])) == [running, failed]
+    first = sampler.shown([running, failed, own])
+    assert list(first[:2]) == [running, failed]
+    assert (first[2].config, first[2].scores, first[2].status) == ({"rate": 0.3, "kind": "a"}, {"loss": 1.0}, Status.PRUNED)
     done = running.measured(Measurement({"loss": 0.5}, config={"rate": 0.1, "kind": "a", "rounds": 3}, column=_pair()))
     shown = sampler.shown([done, failed, own])
-    assert [(t.config, t.scores) for t in shown] == [({"rate": 0.1, "kind": "a"}, {"loss": 0.5}), ({"rate": 0.2, "kind": "a"}, {})]
+    assert [(t.config, t.scores, t.status) for t in shown[:2]] == [
+        ({"rate": 0.1, "kind": "a"}, {"loss": 0.5}, "done"),
+        ({"rate": 0.2, "kind": "a"}, {}, "failed"),
+    ]
+    assert shown[2] is first[2]
     assert sampler.shown([done, failed, own])[0] is shown[0]
     assert sampler.shown([failed])[0] is failed
 

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from staytuned.protocols import Sampler
 from staytuned.space.space import Config, Space
-from staytuned.trial import History, Trial
+from staytuned.trial import History, Status, Trial
 
 Past: TypeAlias = Sequence[Sequence[Trial]]
 
@@ -24,9 +24,11 @@ class LeftOpen:
     """
 
     def __init__(self, make: Callable[[Space, Past], Sampler], space: Space, names: Collection[str], past: Past = ()) -> None:
+        remaining = without(space, names)
         self._names = frozenset(names)
-        self._inner = make(without(space, names), [[self._stripped(trial) for trial in trials] for trials in past])
-        self._seen: list[tuple[Trial, Trial]] = []  # as the history has it, as the inner sampler sees it
+        self._finite = remaining.size is not None
+        self._inner = make(remaining, [[self._without(trial) for trial in trials] for trials in past])
+        self._seen: list[tuple[Trial, Trial | None]] = []  # as the history has it, as the inner sampler sees it
         self.name = self._inner.name
 
     def ask(self, history: History, n: int = 1) -> list[Config]:
@@ -45,8 +47,8 @@ class LeftOpen:
     def shown(self, history: History) -> History:
         """The history as the inner sampler sees it; a trial that has not changed is the same object again.
 
-        A trial that was asked for with a value of its own for something left open, such as one enqueued, is left out: it says too little of
-        what its other values could do.
+        A trial that was asked for with a value of its own for something left open, such as a default, says at least what its config can do: it is shown as
+        one that was stopped early. Where what remains of the space is finite it is left out, so that its other values are still measured.
         """
         del self._seen[len(history) :]
         for place, trial in enumerate(history):
@@ -54,9 +56,21 @@ class LeftOpen:
                 self._seen.append((trial, self._stripped(trial)))
             elif self._seen[place][0] is not trial:
                 self._seen[place] = (trial, self._stripped(trial))
-        return [shown for trial, shown in self._seen if shown is trial or (trial.measurement and trial.measurement.column)]
+        return [shown for _, shown in self._seen if shown is not None]
 
-    def _stripped(self, trial: Trial) -> Trial:
+    def _stripped(self, trial: Trial) -> Trial | None:
+        """As the inner sampler sees it; None if it does not."""
+        measurement = trial.measurement
+        shown = self._without(trial)
+        if shown is trial or (measurement is not None and measurement.column):
+            return shown
+        if self._finite:
+            return None
+        if measurement is not None and measurement.status is Status.DONE:
+            return replace(shown, measurement=replace(measurement, status=Status.PRUNED))
+        return shown
+
+    def _without(self, trial: Trial) -> Trial:
         rest = {name: value for name, value in trial.config.items() if name not in self._names}
         return trial if len(rest) == len(trial.config) else replace(trial, config=rest)
 
