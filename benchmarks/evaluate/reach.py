@@ -148,7 +148,8 @@ def main(arguments: Sequence[str]) -> None:
     text = f"{written(made)}\n\nMedian share of the time over tables: {said}.\n\n{markdown(headers, cells)}"
     print(text)
     if options.write:
-        stored(RESULTS, "reach", {"made": made, "rows": rows, "medians": medians}, f"# As good as a random search of 100 configs\n\n{text}")
+        finite = [{name: None if value in (float("inf"), None) or value != value else value for name, value in row.items()} for row in rows]
+        stored(RESULTS, "reach", {"made": made, "rows": finite, "medians": medians}, f"# As good as a random search of 100 configs\n\n{text}")
 
 
 if __name__ == "__main__":
