@@ -42,7 +42,7 @@ def data_set(name: str) -> tuple[Path, Mapping[str, Any]]:
 
 def provenance(script: str, arguments: Sequence[str]) -> dict[str, Any]:
     """What must be known to make a result again, and to judge its seconds. Where it was written does not belong to it."""
-    kept = [word for before, word in zip(["", *arguments], arguments, strict=False) if not {before, word} & {"--results", "--ledger"}]
+    kept = [word for before, word in zip(["", *arguments], arguments, strict=False) if not {before, word} & {"--results", "--ledger", "--store"}]
     return {
         "command": shlex.join(["python", f"benchmarks/{script}", *kept]),
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
