@@ -7,7 +7,7 @@ from itertools import count, takewhile
 
 from staytuned.goal import Goal
 from staytuned.protocols import Ration, Verdict
-from staytuned.schedulers.never import best_reported
+from staytuned.schedulers.never import as_reported, needs_nothing, never_stops, whole_effort
 from staytuned.schedulers.rungs import (
     checked_eta,
     checked_lowest,
@@ -54,17 +54,7 @@ class ASHA:
         """The shares of the full effort at the rungs, from the lowest up."""
         return shares(self.lowest, self.eta)
 
-    def judge(self, history: History, trial: Trial) -> Verdict:  # noqa: ARG002 - the seam's arguments
-        """GO_ON: a trial spends its share and pauses."""
-        return Verdict.GO_ON
-
-    def brief(self, history: History) -> History:  # noqa: ARG002 - the seam's arguments
-        """Nothing is needed."""
-        return ()
-
-    def estimate(self, history: History, trial: Trial) -> float:  # noqa: ARG002 - the seam's arguments
-        """The best score reported, of a trial that its objective stopped."""
-        return best_reported(self.goal, trial)
+    judge, brief, estimate = never_stops, needs_nothing, as_reported
 
     def ration(self, history: History, new: bool = True) -> Ration | None:
         """A promotion if there is one, else a new config at the lowest rung.
@@ -131,9 +121,7 @@ class AshaRule:
         """Its score at the last rung, moved as much as finished trials moved from there to their end."""
         return expected_end(self.goal, history, trial, self._rungs())
 
-    def ration(self, history: History, new: bool = True) -> Ration | None:  # noqa: ARG002 - the seam passes the history to every rule
-        """Full effort for a new config."""
-        return Ration() if new else None
+    ration = whole_effort
 
     def __reduce__(self) -> tuple[type[AshaRule], tuple[Goal, float, float | None, float]]:
         return AshaRule, (self.goal, self.least, self.most, self.eta)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from staytuned.goal import Goal
-from staytuned.protocols import Ration, Verdict
-from staytuned.schedulers.never import best_reported
+from staytuned.protocols import Ration
+from staytuned.schedulers.never import as_reported, needs_nothing, never_stops
 from staytuned.schedulers.rungs import checked, checked_eta, checked_lowest, heights, promoted, ranked
 from staytuned.trial import History, Status, Trial
 
@@ -47,17 +47,7 @@ class Halving:
         s = heights(1 / self.lowest, self.eta)
         return (bracket(self.configs or int(self.eta**s), s, self.eta),)
 
-    def judge(self, history: History, trial: Trial) -> Verdict:  # noqa: ARG002 - the seam's arguments
-        """GO_ON: a trial spends its share and pauses."""
-        return Verdict.GO_ON
-
-    def brief(self, history: History) -> History:  # noqa: ARG002 - the seam's arguments
-        """Nothing is needed."""
-        return ()
-
-    def estimate(self, history: History, trial: Trial) -> float:  # noqa: ARG002 - the seam's arguments
-        """The best score reported, of a trial that its objective stopped."""
-        return best_reported(self.goal, trial)
+    judge, brief, estimate = never_stops, needs_nothing, as_reported
 
     def ration(self, history: History, new: bool = True) -> Ration | None:
         """The next of the earliest bracket that need not wait."""

@@ -10,7 +10,7 @@ from staytuned.goal import Goal
 from staytuned.protocols import Ration, Verdict
 from staytuned.schedulers.asha import longest
 from staytuned.schedulers.halving import Bracket, bracket, in_brackets
-from staytuned.schedulers.never import best_reported
+from staytuned.schedulers.never import as_reported, needs_nothing, never_stops, whole_effort
 from staytuned.schedulers.rungs import checked_eta, checked_lowest, checked_steps, comparable, expected_end, heights, in_top, slim, spent
 from staytuned.trial import History, Trial
 
@@ -59,17 +59,7 @@ class Hyperband:
         """(configs, share of the full effort) of each rung of each bracket."""
         return hyperband_brackets(1 / self.lowest, self.eta)
 
-    def judge(self, history: History, trial: Trial) -> Verdict:  # noqa: ARG002 - the seam's arguments
-        """GO_ON: a trial spends its share and pauses."""
-        return Verdict.GO_ON
-
-    def brief(self, history: History) -> History:  # noqa: ARG002 - the seam's arguments
-        """Nothing is needed."""
-        return ()
-
-    def estimate(self, history: History, trial: Trial) -> float:  # noqa: ARG002 - the seam's arguments
-        """The best score reported, of a trial that its objective stopped."""
-        return best_reported(self.goal, trial)
+    judge, brief, estimate = never_stops, needs_nothing, as_reported
 
     def ration(self, history: History, new: bool = True) -> Ration | None:
         """The next of the earliest bracket that need not wait."""
@@ -121,9 +111,7 @@ class HyperbandRule:
         """Its score at the last rung, moved as much as finished trials moved from there to their end."""
         return expected_end(self.goal, history, trial, self._rungs(self.most or longest(comparable(self.goal, history))))
 
-    def ration(self, history: History, new: bool = True) -> Ration | None:  # noqa: ARG002 - the seam passes the history to every rule
-        """Full effort for a new config."""
-        return Ration() if new else None
+    ration = whole_effort
 
     def __reduce__(self) -> tuple[type[HyperbandRule], tuple[Goal, float, float | None, float]]:
         return HyperbandRule, (self.goal, self.least, self.most, self.eta)

@@ -9,7 +9,8 @@ from itertools import accumulate
 import numpy as np
 
 from staytuned.goal import Goal
-from staytuned.protocols import Ration, Verdict
+from staytuned.protocols import Verdict
+from staytuned.schedulers.never import whole_effort
 from staytuned.trial import History, Reading, Status, Trial
 
 
@@ -54,9 +55,7 @@ class MedianRule:
         best = min(self._losses(trial, trial.readings[-1].index))
         return best if self.goal.direction == "min" else -best
 
-    def ration(self, history: History, new: bool = True) -> Ration | None:  # noqa: ARG002 - the seam passes the history to every rule
-        """Full effort for a new config."""
-        return Ration() if new else None
+    ration = whole_effort
 
     def __reduce__(self) -> tuple[type[MedianRule], tuple[Goal, int, int]]:
         return MedianRule, (self.goal, self.warmup, self.startup)

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 from staytuned.goal import Goal
-from staytuned.protocols import Ration, Verdict
-from staytuned.schedulers.never import best_reported
+from staytuned.protocols import Verdict
+from staytuned.schedulers.never import as_reported, needs_nothing, whole_effort
 from staytuned.schedulers.rungs import checked
 from staytuned.trial import History, Trial
 
@@ -50,14 +50,4 @@ class PlateauRule:
                 idle += 1
         return Verdict.STOP if idle >= self.patience else Verdict.GO_ON
 
-    def brief(self, history: History) -> History:  # noqa: ARG002 - it looks at no other trial
-        """Nothing is needed."""
-        return ()
-
-    def estimate(self, history: History, trial: Trial) -> float:  # noqa: ARG002 - it looks at no other trial
-        """The best score reported: nothing better was to come."""
-        return best_reported(self.goal, trial)
-
-    def ration(self, history: History, new: bool = True) -> Ration | None:  # noqa: ARG002 - it looks at no other trial
-        """Full effort for a new config."""
-        return Ration() if new else None
+    brief, estimate, ration = needs_nothing, as_reported, whole_effort

@@ -12,8 +12,8 @@ import numpy as np
 from staytuned._random import generator
 from staytuned.errors import UsageError
 from staytuned.goal import Goal
-from staytuned.protocols import Ration, Verdict
-from staytuned.schedulers.never import best_reported
+from staytuned.protocols import Ration
+from staytuned.schedulers.never import as_reported, needs_nothing, never_stops
 from staytuned.schedulers.rungs import checked, climbers, ranked
 from staytuned.space.dims import Dimension, Float, Int, Ordinal, Value
 from staytuned.space.space import Config, Space
@@ -63,17 +63,7 @@ class Population:
         if unknown := [name for name in self.vary or () if name not in self.space.dimensions]:
             raise UsageError(f"vary={unknown[0]!r} is not in the space; it has {', '.join(self.space)}")
 
-    def judge(self, history: History, trial: Trial) -> Verdict:  # noqa: ARG002 - the seam's arguments
-        """GO_ON: a trial takes its step and pauses."""
-        return Verdict.GO_ON
-
-    def brief(self, history: History) -> History:  # noqa: ARG002 - the seam's arguments
-        """Nothing is needed."""
-        return ()
-
-    def estimate(self, history: History, trial: Trial) -> float:  # noqa: ARG002 - the seam's arguments
-        """The best score reported, of a trial that its objective stopped."""
-        return best_reported(self.goal, trial)
+    judge, brief, estimate = never_stops, needs_nothing, as_reported
 
     def ration(self, history: History, new: bool = True) -> Ration | None:
         """The next member's next step; None while others must end theirs first, and at the end."""
