@@ -137,4 +137,4 @@ def test_a_table_is_multiplied_once_for_all_views() -> None:
     for view in views:
         assert view.scores_ is scores
         view.predict(X)
-    assert len(scores.tables._held) == 1
+    assert len(scores._of_table._tables) == 1

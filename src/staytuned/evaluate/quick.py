@@ -6,11 +6,12 @@ A scorer's first answer in a process is compared with scikit-learn's own; one th
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import getattr_static
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import is_classifier
+from sklearn.base import ClassifierMixin, RegressorMixin, is_classifier
 from sklearn.metrics import accuracy_score, mean_absolute_error, mean_squared_error, r2_score, root_mean_squared_error
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -20,19 +21,26 @@ _sure: dict[Any, bool] = {}  # by scikit-learn's function: whether ours was foun
 
 def scored(scorer: Any, estimator: Any, X: Any, y: Any) -> Any:
     """What ``scorer(estimator, X, y)`` gives, sooner where the scorer and the labels are of the common kind."""
-    function = getattr(scorer, "_score_func", None)
-    ours = _OURS.get(function) if _plain(scorer) else None
+    function = _metric(scorer, estimator)
+    ours = _OURS.get(function)
     if ours is None or not _sure.get(function, True):
         return scorer(estimator, X, y)
     predicted = _predicted(estimator, X, y, labels=function is accuracy_score)
     if predicted is None:
         return scorer(estimator, X, y)
-    score = scorer._sign * ours(y, predicted)
+    score = getattr(scorer, "_sign", 1) * ours(y, predicted)
     if function not in _sure:
         right = scorer(estimator, X, y)
         _sure[function] = right == score or (right != right and score != score)
         return right
     return score
+
+
+def _metric(scorer: Any, estimator: Any) -> Any:
+    """scikit-learn's function that the scorer comes down to; None where it does not, or not to it alone."""
+    if type(scorer).__name__ == "_PassthroughScorer":  # the estimator's own score
+        return _DEFAULTS.get(getattr_static(type(estimator), "score", None))
+    return getattr(scorer, "_score_func", None) if _plain(scorer) else None
 
 
 def _plain(scorer: Any) -> bool:
@@ -54,11 +62,13 @@ def _predicted(estimator: Any, X: Any, y: Any, labels: bool) -> Array | None:
     return predicted if fits else None
 
 
-def _accuracy(y: Array, predicted: Array) -> float:
+def accuracy(y: Array, predicted: Array) -> float:
+    """The share of labels that are right."""
     return float(np.average(y == predicted))
 
 
-def _r2(y: Array, predicted: Array) -> float:
+def r2(y: Array, predicted: Array) -> float:
+    """R squared, of a target that does not vary 1 or 0."""
     y, predicted = _column(y), _column(predicted)
     unexplained = np.sum(1.0 * (y - predicted) ** 2, axis=0)
     spread = np.sum(1.0 * (y - np.average(y, axis=0)) ** 2, axis=0)
@@ -71,7 +81,8 @@ def _squared(y: Array, predicted: Array) -> float:
     return float(np.average((_column(y) - _column(predicted)) ** 2, axis=0)[0])
 
 
-def _root(y: Array, predicted: Array) -> float:
+def root_mean_squared(y: Array, predicted: Array) -> float:
+    """The root mean squared error."""
     return float(np.sqrt(np.average((_column(y) - _column(predicted)) ** 2, axis=0))[0])
 
 
@@ -84,9 +95,10 @@ def _column(values: Array) -> Array:
 
 
 _OURS: dict[Any, Callable[[Array, Array], float]] = {
-    accuracy_score: _accuracy,
-    r2_score: _r2,
+    accuracy_score: accuracy,
+    r2_score: r2,
     mean_squared_error: _squared,
-    root_mean_squared_error: _root,
+    root_mean_squared_error: root_mean_squared,
     mean_absolute_error: _absolute,
 }
+_DEFAULTS = {getattr_static(ClassifierMixin, "score"): accuracy_score, getattr_static(RegressorMixin, "score"): r2_score}

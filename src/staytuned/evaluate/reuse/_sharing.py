@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from sklearn.utils.validation import _num_samples
 
+from staytuned.evaluate.reuse._tables import shown_as
 from staytuned.space.space import Config
 
 Found = TypeVar("Found")
@@ -113,11 +114,7 @@ def _given(value: Any) -> bool:
 
 def cut(fitted: Any, params: Config, **state: Any) -> Any:
     """Another object of this class with the same fitted state but for these hyperparameters and attributes; what they hold is shared."""
-    view = object.__new__(type(fitted))
-    view.__dict__.update(fitted.__dict__)
-    view.__dict__.update(params)
-    view.__dict__.update({name: value for name, value in state.items() if value is not None})
-    return view
+    return shown_as(fitted, type(fitted), **{**params, **{name: value for name, value in state.items() if value is not None}})
 
 
 def looking(view: Any, **looks: Callable[[Any], Any]) -> Any:

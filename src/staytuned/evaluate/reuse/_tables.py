@@ -21,17 +21,15 @@ class Tables:
 
     Args:
         limit: bytes of results at most; the least recently used go first, the latest is always kept.
-        most: results at most.
     """
 
-    def __init__(self, limit: int = 256 * 2**20, most: int | None = None) -> None:
+    def __init__(self, limit: int = 256 * 2**20) -> None:
         self.limit = limit
-        self.most = most
         self._held: OrderedDict[tuple[int, int], tuple[Any, Any, Any, int]] = OrderedDict()
         self._bytes = 0
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"limit": self.limit, "most": self.most, "_held": OrderedDict(), "_bytes": 0}  # what is held can be had again
+        return {"limit": self.limit, "_held": OrderedDict(), "_bytes": 0}  # what is held can be had again
 
     def get(self, owner: Any, table: Any, compute: Callable[[Any], Any]) -> Any:
         """``compute(table)``, or what an earlier call with this owner and this table gave."""
@@ -51,7 +49,7 @@ class Tables:
             self._bytes -= self._held.pop(key)[3]
         self._held[key] = owner, table, result, size
         self._bytes += size
-        while len(self._held) > 1 and (self._bytes > self.limit or (self.most is not None and len(self._held) > self.most)):
+        while len(self._held) > 1 and self._bytes > self.limit:
             self._bytes -= self._held.popitem(last=False)[1][3]
 
 
@@ -106,17 +104,3 @@ def fitted_anew(kind: Any) -> Any:
 
     kind.fit = fit
     return kind
-
-
-def accuracy(y: Any, predicted: Any) -> float | None:
-    """What ``score`` of a classifier gives, without scikit-learn's checks; None for a target that needs them."""
-    plain = isinstance(y, np.ndarray) and y.ndim == 1 and y.shape == np.shape(predicted) and y.dtype.kind in "biuU" and len(y) > 0
-    return float(np.mean(y == predicted)) if plain and predicted.dtype.kind == y.dtype.kind else None
-
-
-def r_squared(y: Any, predicted: Any) -> float | None:
-    """What ``score`` of a regressor gives, without scikit-learn's checks; None for a target that needs them."""
-    if not (isinstance(y, np.ndarray) and y.ndim == 1 and y.shape == np.shape(predicted) and y.dtype == predicted.dtype == np.float64):
-        return None
-    left, spread = np.sum((y - predicted)[:, None] ** 2, axis=0)[0], np.sum((y - np.mean(y))[:, None] ** 2, axis=0)[0]
-    return float(1 - left / spread) if spread > 0 and np.isfinite(left) else None

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_classifier
 
-from staytuned.evaluate.reuse import boosters as boosters  # their entries come with these
 from staytuned.evaluate.reuse._sharing import Stages, counts, cut, first, looking, picked, plain_fit, remembering
 from staytuned.evaluate.reuse._tables import one_by_one
 from staytuned.evaluate.reuse.registry import Reuse, register

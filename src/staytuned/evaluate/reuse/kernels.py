@@ -7,7 +7,7 @@ have no such form; each C is solved anew, but on the shared matrix, and a table 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.svm import SVC, SVR
 from sklearn.utils.validation import _check_sample_weight, check_array, validate_data
 
+from staytuned.evaluate.reuse._sharing import PerTable
 from staytuned.evaluate.reuse._tables import Tables, fitted_anew, is_number, one_by_one, shown_as
 from staytuned.evaluate.reuse.registry import Reuse, register
 from staytuned.space.space import Config
@@ -46,7 +47,7 @@ def kernel_ridge_views(estimator: Any, configs: Sequence[Config], X: Any, y: Any
             continue
         places = [smallest, *todo]
         duals = path.at([configs[i]["alpha"] for i in places])
-        shared = _Duals(duals)
+        shared = _Duals(duals, model)
         for place, i in enumerate(places):
             own = {"dual_coef_": duals[place].reshape(model.dual_coef_.shape)} if place else {}
             views[i] = shown_as(model, _KernelRidge, duals_=shared, place_=place, **own, **configs[i])
@@ -106,17 +107,21 @@ class _Duals:
 
     Args:
         duals: (n_views, n, n_targets).
+        model: any of the views, which knows the kernel.
     """
 
     duals: Floats
-    tables: Tables = field(default_factory=lambda: Tables(most=2))
+    model: Any
+
+    def __post_init__(self) -> None:
+        self._of_table: PerTable[Floats] = PerTable(self._all, keep=2)
 
     def of(self, view: Any, X: Any) -> Floats:
         """(n_rows, n_targets) of this view."""
-        return np.array(self.tables.get(self, X, lambda table: self._all(view, table))[:, view.place_])
+        return np.array(self._of_table(X)[:, view.place_])
 
-    def _all(self, view: Any, X: Any) -> Floats:
-        K = view._get_kernel(validate_data(view, X, accept_sparse=("csr", "csc"), reset=False), view.X_fit_)
+    def _all(self, X: Any) -> Floats:
+        K = self.model._get_kernel(validate_data(self.model, X, accept_sparse=("csr", "csc"), reset=False), self.model.X_fit_)
         views, n, targets = self.duals.shape
         return np.asarray(K @ np.moveaxis(self.duals, 1, 0).reshape(n, -1)).reshape(-1, views, targets)
 

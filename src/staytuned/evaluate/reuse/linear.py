@@ -9,9 +9,9 @@ Tolerances are in units of the target's root mean square; for classifiers in uni
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 from warnings import catch_warnings, simplefilter
@@ -26,7 +26,8 @@ from sklearn.utils import check_array, compute_sample_weight
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from staytuned.evaluate.reuse._tables import Tables, accuracy, fitted_anew, is_number, one_by_one, r_squared, shown_as
+from staytuned.evaluate.reuse._sharing import PerTable
+from staytuned.evaluate.reuse._tables import fitted_anew, is_number, one_by_one, shown_as
 from staytuned.evaluate.reuse.registry import Reuse, register
 from staytuned.space.space import Config
 
@@ -48,7 +49,7 @@ def ridge_views(estimator: Any, configs: Sequence[Config], X: Any, y: Any, fit_p
         if path is None or not path.agrees(model):
             continue
         coefs, intercepts = path.at([configs[i]["alpha"] for i in (smallest, *todo)])
-        scores = _Scores(coefs, intercepts)
+        scores = _Scores(coefs, intercepts, model)
         for place, i in enumerate((smallest, *todo)):
             coef, intercept = coefs[place].reshape(np.shape(model.coef_)), intercepts[place].reshape(np.shape(model.intercept_) or (-1,))
             own = {"coef_": coef, "intercept_": intercept if np.ndim(model.intercept_) else intercept[0]} if place else {}
@@ -147,65 +148,43 @@ class _Scores:
 
     Args:
         coefs: (n_views, n_targets, p). intercepts: (n_views, n_targets).
+        model: any of the views, which checks tables.
     """
 
     coefs: Floats
     intercepts: Floats
-    tables: Tables = field(default_factory=lambda: Tables(most=2))
+    model: Any
+
+    def __post_init__(self) -> None:
+        self._of_table: PerTable[Floats] = PerTable(self._all, keep=2)
 
     def of(self, view: Any, X: Any) -> Floats | None:
         """(n_rows, n_targets) of this view; None where the table is too long for all at once."""
         views, targets, _ = self.coefs.shape
         if views * targets * getattr(X, "shape", (len(X),))[0] > _TOGETHER:
             return None
-        scores = self.tables.get(self, X, lambda table: self._all(validate_data(view, table, accept_sparse=["csr", "csc", "coo"], reset=False)))
-        return np.array(scores[:, view.place_]) + self.intercepts[view.place_]  # type: ignore[no-any-return]
+        found: Floats = self._of_table(X)[:, view.place_] + self.intercepts[view.place_]
+        return found
 
     def _all(self, X: Any) -> Floats:
         views, targets, p = self.coefs.shape
+        X = validate_data(self.model, X, accept_sparse=["csr", "csc", "coo"], reset=False)
         return np.asarray(safe_sparse_dot(X, self.coefs.reshape(-1, p).T, dense_output=True)).reshape(-1, views, targets)
 
 
-@fitted_anew
-class _Ridge(Ridge):  # type: ignore[misc]
-    """A fitted Ridge that shares its predictions' product with others."""
+def _sharing(kind: Any) -> Any:
+    """Fitted regressors of this class that share their predictions' product with others."""
 
-    SHARED = ("scores_",)
+    def predict(self: Any, X: Any) -> Any:
+        scores = self.scores_.of(self, X) if hasattr(self, "scores_") else None
+        if scores is None:
+            return kind.predict(self, X)
+        return scores[:, 0] if self.coef_.ndim == 1 else scores
 
-    def predict(self, X: Any) -> Any:
-        return _predicted(self, X, super().predict)
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
-        found = r_squared(y, self.predict(X)) if sample_weight is None else None
-        return super().score(X, y, sample_weight) if found is None else found
+    return fitted_anew(type(f"_{kind.__name__}", (kind,), {"SHARED": ("scores_",), "predict": predict, "__module__": __name__}))
 
 
-@fitted_anew
-class _Lasso(Lasso):  # type: ignore[misc]
-    """A fitted Lasso that shares its predictions' product with others."""
-
-    SHARED = ("scores_",)
-
-    def predict(self, X: Any) -> Any:
-        return _predicted(self, X, super().predict)
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
-        found = r_squared(y, self.predict(X)) if sample_weight is None else None
-        return super().score(X, y, sample_weight) if found is None else found
-
-
-@fitted_anew
-class _ElasticNet(ElasticNet):  # type: ignore[misc]
-    """A fitted ElasticNet that shares its predictions' product with others."""
-
-    SHARED = ("scores_",)
-
-    def predict(self, X: Any) -> Any:
-        return _predicted(self, X, super().predict)
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
-        found = r_squared(y, self.predict(X)) if sample_weight is None else None
-        return super().score(X, y, sample_weight) if found is None else found
+_Ridge, _Lasso, _ElasticNet = map(_sharing, (Ridge, Lasso, ElasticNet))
 
 
 @fitted_anew
@@ -219,17 +198,6 @@ class _RidgeClassifier(RidgeClassifier):  # type: ignore[misc]
         if scores is None:
             return super().decision_function(X)
         return scores[:, 0] if scores.shape[1] == 1 else scores
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
-        found = accuracy(y, self.predict(X)) if sample_weight is None else None
-        return super().score(X, y, sample_weight) if found is None else found
-
-
-def _predicted(view: Any, X: Any, alone: Callable[[Any], Any]) -> Any:
-    scores = view.scores_.of(view, X) if hasattr(view, "scores_") else None
-    if scores is None:
-        return alone(X)
-    return scores[:, 0] if view.coef_.ndim == 1 else scores
 
 
 _VIEWS = {Ridge: _Ridge, RidgeClassifier: _RidgeClassifier, Lasso: _Lasso, ElasticNet: _ElasticNet}
@@ -264,7 +232,7 @@ def lasso_views(estimator: Any, configs: Sequence[Config], X: Any, y: Any, fit_p
     coefs = np.stack([found[1].T for found in solved], axis=1)
     intercepts = centre[1] - coefs @ centre[0]
     ended = np.all([np.asarray(found[3]) < model.max_iter for found in solved], axis=0) & np.isfinite(coefs).all(axis=(1, 2))
-    scores, views = _Scores(coefs, intercepts), {}
+    scores, views = _Scores(coefs, intercepts, model), {}
     for place, i in enumerate(path):
         if ended[place]:
             coef, intercept = coefs[place].reshape(np.shape(model.coef_)), intercepts[place].reshape(np.shape(model.intercept_) or (-1,))

@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.neighbors._base import KNeighborsMixin
 from sklearn.utils import _safe_indexing
 from sklearn.utils.extmath import row_norms, weighted_mode
 from sklearn.utils.validation import _num_samples, validate_data
 
-from staytuned.evaluate.reuse._tables import Tables, accuracy, fitted_anew, is_number, one_by_one, r_squared, shown_as
+from staytuned.evaluate.reuse._sharing import PerTable
+from staytuned.evaluate.reuse._tables import fitted_anew, is_number, one_by_one, shown_as
 from staytuned.evaluate.reuse.registry import Reuse, register
 from staytuned.space.space import Config
 
@@ -53,10 +55,12 @@ class _Query:
 
     model: Any
     most: int
-    tables: Tables = field(default_factory=lambda: Tables(most=2))
+
+    def __post_init__(self) -> None:
+        self._of_table: PerTable[_Near] = PerTable(self._search, keep=2)
 
     def __call__(self, X: Any) -> _Near:
-        return self.tables.get(self, X, self._search)  # type: ignore[no-any-return]
+        return self._of_table(X)
 
     def _search(self, X: Any) -> _Near:
         distance, index = self.model.kneighbors(X, n_neighbors=self.most)
@@ -96,10 +100,6 @@ class _Near:
     whole: bool
     sums: dict[str, tuple[int, npt.NDArray[Any], npt.NDArray[Any]]] = field(default_factory=dict)
     _weights: npt.NDArray[Any] | None = None
-
-    @property
-    def nbytes(self) -> int:
-        return int(self.distance.nbytes + 3 * self.index.nbytes)
 
     def unsure(self, k: int) -> npt.NDArray[np.intp]:
         """Rows of which the k nearest are not certain, and where it matters."""
@@ -159,15 +159,18 @@ def _asked_again(view: Any, near: _Near) -> npt.NDArray[np.intp] | None:
     return None if len(rows) and view._fit_method == "brute" else rows
 
 
+def _kneighbors(self: Any, X: Any = None, n_neighbors: Any = None, return_distance: bool = True) -> Any:
+    served = _served(self, X, n_neighbors, return_distance)
+    return KNeighborsMixin.kneighbors(self, X, n_neighbors, return_distance) if served is None else served
+
+
 @fitted_anew
 class _Classifier(KNeighborsClassifier):  # type: ignore[misc]
     """A fitted KNeighborsClassifier that shares its query with others."""
 
     SHARED = ("query_",)
 
-    def kneighbors(self, X: Any = None, n_neighbors: Any = None, return_distance: bool = True) -> Any:
-        served = _served(self, X, n_neighbors, return_distance)
-        return super().kneighbors(X, n_neighbors, return_distance) if served is None else served
+    kneighbors = _kneighbors
 
     def predict(self, X: Any) -> Any:
         near = _near(self, X)
@@ -202,10 +205,6 @@ class _Classifier(KNeighborsClassifier):  # type: ignore[misc]
             probability[rows] = shown_as(self, KNeighborsClassifier).predict_proba(_safe_indexing(X, rows))
         return probability
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
-        found = accuracy(y, self.predict(X)) if sample_weight is None else None
-        return super().score(X, y, sample_weight) if found is None else found
-
 
 @fitted_anew
 class _Regressor(KNeighborsRegressor):  # type: ignore[misc]
@@ -213,9 +212,7 @@ class _Regressor(KNeighborsRegressor):  # type: ignore[misc]
 
     SHARED = ("query_",)
 
-    def kneighbors(self, X: Any = None, n_neighbors: Any = None, return_distance: bool = True) -> Any:
-        served = _served(self, X, n_neighbors, return_distance)
-        return super().kneighbors(X, n_neighbors, return_distance) if served is None else served
+    kneighbors = _kneighbors
 
     def predict(self, X: Any) -> Any:
         near = _near(self, X)
@@ -228,10 +225,6 @@ class _Regressor(KNeighborsRegressor):  # type: ignore[misc]
         if len(rows):
             predicted[rows] = shown_as(self, KNeighborsRegressor).predict(_safe_indexing(X, rows))
         return predicted
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
-        found = r_squared(y, self.predict(X)) if sample_weight is None else None
-        return super().score(X, y, sample_weight) if found is None else found
 
 
 def _near(view: Any, X: Any) -> _Near | None:

@@ -10,7 +10,17 @@ from typing import Any, Protocol
 from staytuned.errors import UsageError
 from staytuned.space.space import Config
 
-_BUILT_IN = ("forests", "boosting", "trees", "epochs", "neighbours", "linear", "kernels", "prefixes")  # modules beside this one, read at the first look
+_BUILT_IN = (
+    "forests",
+    "boosting",
+    "boosters",
+    "trees",
+    "epochs",
+    "neighbours",
+    "linear",
+    "kernels",
+    "prefixes",
+)  # beside this one, read at the first look
 
 
 class Views(Protocol):
