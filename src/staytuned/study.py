@@ -17,7 +17,8 @@ from staytuned._random import fresh_seed, integer
 from staytuned.errors import NotFoundError, SpaceError, SpaceExhausted, TrialTimeout, UsageError
 from staytuned.evaluate.guard import failure, measured, told
 from staytuned.execute.choose import executor_for
-from staytuned.goal import COSTS, Budget, Goal, value_of
+from staytuned.goal import Budget, Goal, value_of
+from staytuned.insight.frame import frame
 from staytuned.left_open import LeftOpen, without
 from staytuned.open_trial import OpenTrial
 from staytuned.protocols import Fact, Ledger, Ration, Sampler, Scheduler
@@ -291,11 +292,7 @@ class Study:
         given shares of the effort, ``fidelity`` is the share and ``continues`` the number of the trial that went on. The costs that
         the goal speaks of have columns too. A metric that is named like another of these columns has "score." before its name.
         """
-        import pandas as pd
-
-        front = {trial.number for trial in self.front} if self.goal.others else None
-        rows = [_row(trial, self.goal, front, self._story.rationed) for trial in self._story.trials]
-        return pd.DataFrame(rows, columns=None if rows else list(_row(Trial(0, {}), self.goal, front, False)))
+        return frame(self._story.trials, self.goal, self._story.rationed)
 
     # the loop
 
@@ -613,21 +610,6 @@ def _as_measurement(result: Any, goal: Goal) -> Measurement:
             raise UsageError(f"{result!r} is neither a score nor the status of a trial that gave none; those are {', '.join(endings)}")
         return Measurement(status=Status(result), cure=f"told as {result}")
     return told(result, goal)
-
-
-def _row(trial: Trial, goal: Goal, front: set[int] | None, rationed: bool) -> dict[str, Any]:
-    """One row of the frame; ``front``: the numbers of the trials on it, None where one objective makes it pointless."""
-    flags: dict[str, Any] = {"fidelity": trial.share, "continues": trial.continues} if rationed else {}
-    if front is not None:
-        flags["front"] = trial.number in front
-    if goal.limits:
-        flags["feasible"] = trial.status is Status.DONE and goal.violation(trial) == 0
-    costs = {name: value_of(trial.measurement, name) for name in COSTS if name in goal.names or name in trial.scores}
-    costs = {"seconds": trial.cost.seconds} | costs
-    fixed = {"number": trial.number, "status": str(trial.status)}, {**flags, **costs, "origin": trial.origin}, {"cure": trial.cure}
-    scores = dict.fromkeys(goal.metrics, math.nan) | {name: score for name, score in trial.scores.items() if name not in COSTS}
-    columns = {f"score.{name}" if any(name in part for part in fixed) else name: score for name, score in scores.items()}
-    return fixed[0] | columns | fixed[1] | {f"config.{name}": value for name, value in trial.config.items()} | fixed[2]
 
 
 def _checked_seed(seed: Any) -> int:
