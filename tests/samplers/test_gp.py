@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from staytuned.goal import Goal
 from staytuned.samplers._cube import Cube
-from staytuned.samplers._gp import Posterior, default_start, features, fit, layout, negative_log_posterior, transformed
+from staytuned.samplers._gp import Posterior, default_start, features, fit, full, layout, negative_log_posterior, transformed
 from staytuned.samplers._worth import log_expected_improvement, log_h, log_h_and_slope
 from staytuned.samplers.bayes import Bayes
 from staytuned.space.dims import Choice, Float, Int
@@ -37,14 +37,16 @@ PLAN = layout(CUBE)
 def _sample(n: int, seed: int = 0):
     rng = np.random.default_rng(seed)
     rows = CUBE.snap(rng.random((n, len(SPACE))))
-    noise = np.ones(n)
-    noise[::4] = 4.0
+    noise = full(n)
+    noise[::4] = 4.0, 0.0
+    noise[1::5] = 0.0, 1.0
     return features(PLAN, rows), rng.standard_normal(n), noise
 
 
 def _theta(seed: int, sigma2: float = 0.05):
     theta = np.random.default_rng(seed).normal(0, 0.4, PLAN.parameters)
     theta[PLAN.groups + 1] = math.log(sigma2)
+    theta[-1] = math.log(2 * sigma2)
     return theta
 
 
@@ -63,10 +65,10 @@ def test_the_gradient_of_the_posterior_density_is_its_derivative(seed: int) -> N
 def test_the_likelihood_is_the_normal_density() -> None:
     x, y, noise = _sample(8)
     theta = np.zeros(PLAN.parameters)
-    theta[PLAN.groups + 1] = math.log(0.1)
+    theta[PLAN.groups + 1], theta[-1] = math.log(0.1), math.log(0.3)
     difference = negative_log_posterior(theta, PLAN, x, y, noise)[0] - negative_log_posterior(theta, PLAN, x, 0 * y, noise)[0]
     distance = math.sqrt(5) * np.sqrt(((x[:, None] - x[None]) ** 2).sum(axis=-1))
-    covariance = (1 + distance + distance**2 / 3) * np.exp(-distance) + 0.1 * np.diag(noise)
+    covariance = (1 + distance + distance**2 / 3) * np.exp(-distance) + np.diag(noise @ [0.1, 0.3])
     assert difference == pytest.approx(0.5 * y @ np.linalg.solve(covariance, y))
 
 
@@ -85,12 +87,12 @@ def test_the_posterior_meets_what_was_observed_and_forgets_far_away() -> None:
     x = np.random.default_rng(3).random((12, 2))
     y = np.sin(5 * x[:, 0]) + x[:, 1]
     theta = default_start(plan, scale=0.3, noise=1e-6)
-    model = Posterior(theta, plan, x, y, np.ones(12))
+    model = Posterior(theta, plan, x, y, full(12))
     mean, deviation = model.predict(x)
     np.testing.assert_allclose(mean, y, atol=1e-3)
     assert deviation.max() < 2e-3
     theta[:2] = math.log(0.02)
-    mean, deviation = Posterior(theta, plan, x[:1], y[:1], np.ones(1)).predict(1 - x[:1])
+    mean, deviation = Posterior(theta, plan, x[:1], y[:1], full(1)).predict(1 - x[:1])
     assert abs(mean[0]) < 1e-6
     assert deviation[0] == pytest.approx(1)
 
@@ -115,11 +117,23 @@ def test_the_fit_finds_what_matters_and_the_noise() -> None:
     cube, rng = Cube(space), np.random.default_rng(5)
     plan, rows = layout(cube), cube.snap(rng.random((60, 3)))
     y = transformed(np.sin(6 * rows[:, 0]) + 0.3 * rng.standard_normal(60))
-    theta = fit(plan, features(plan, rows), y, np.ones(60), [default_start(plan)])
+    theta = fit(plan, features(plan, rows), y, full(60), [default_start(plan)])
     scales = np.exp(theta[: plan.groups])
     assert scales[0] < 0.5 * min(scales[1:])
     sigma2 = math.exp(theta[plan.groups + 1])
     assert 0.05 < sigma2 < 0.4  # 0.3^2 over the variance of the whole, about 0.15
+
+
+def test_the_noise_of_partial_measurements_is_their_own() -> None:
+    plan, rng = layout(Cube(Space({"a": Float(0, 1)}))), np.random.default_rng(5)
+    x = rng.random((60, 1))
+    y, noise = np.sin(6 * x[:, 0]), full(60)
+    noise[::2] = 0.0, 1.0
+    y[::2] += 0.7 * rng.standard_normal(30)
+    theta = fit(plan, x, y, noise, [default_start(plan)])
+    assert math.exp(theta[plan.groups + 1]) < 1e-3
+    assert 0.2 < math.exp(theta[-1]) < 1.0
+    np.testing.assert_allclose(Posterior(theta, plan, x, y, noise).mean(x[1::2]), y[1::2], atol=0.02)
 
 
 def test_believing_leaves_the_mean_and_removes_the_doubt() -> None:

@@ -8,7 +8,7 @@ import pytest
 from staytuned.goal import Goal, nondominated
 from staytuned.samplers._belief import Belief
 from staytuned.samplers._cube import Cube
-from staytuned.samplers._gp import Posterior, default_start, features, layout
+from staytuned.samplers._gp import Posterior, default_start, features, full, layout
 from staytuned.samplers._pareto import hypervolume
 from staytuned.samplers._worth import Believed, Hypervolume, Improvement, Keeps, Worth
 from staytuned.samplers.bayes import Bayes
@@ -24,7 +24,7 @@ PLAN = layout(CUBE)
 def _model(seed: int, n: int = 9) -> Posterior:
     rng = np.random.default_rng(seed)
     rows = CUBE.snap(rng.random((n, 4)))
-    return Posterior(default_start(PLAN, scale=0.5, noise=1e-3), PLAN, features(PLAN, rows), rng.standard_normal(n), np.ones(n))
+    return Posterior(default_start(PLAN, scale=0.5, noise=1e-3), PLAN, features(PLAN, rows), rng.standard_normal(n), full(n))
 
 
 def _terms() -> list:

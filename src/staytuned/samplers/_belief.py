@@ -27,7 +27,7 @@ from staytuned._random import generator
 from staytuned.goal import Goal
 from staytuned.samplers._cube import Array, Cube
 from staytuned.samplers._evidence import Evidence, Reader
-from staytuned.samplers._gp import Layout, Posterior, default_start, features, fit, layout
+from staytuned.samplers._gp import Layout, Posterior, default_start, features, fit, full, layout
 from staytuned.space.dims import Confidence, believed
 from staytuned.trial import Trial
 
@@ -257,7 +257,7 @@ class Order:
         ranks = standings(evidence.losses, _above(evidence))
         kept = telling(normal_scores(ranks))
         x, y = features(plan, evidence.rows[kept]), normal_scores(ranks[kept])
-        noise = np.where(evidence.partial[kept] | ~np.isfinite(evidence.losses[kept]), _PARTIAL_NOISE, 1.0)
+        noise = np.where(evidence.partial[kept] | ~np.isfinite(evidence.losses[kept]), _PARTIAL_NOISE, 1.0)[:, None] * full(1)
         model = Posterior(fit(plan, x, y, noise, [default_start(plan)]), plan, x, y, noise)
         everywhere = cube.snap(qmc.Sobol(len(cube.space), scramble=False).random_base2(9))
         scores = model.predict(features(plan, everywhere))[0]

@@ -21,6 +21,7 @@ _CLIP = 1e-6  # the warp's derivative may be infinite at the very ends
 _SCALE_BOUNDS = (-4.0, 4.0)
 _SIGNAL_BOUNDS = (-4.0, 4.0)
 _NOISE_BOUNDS = (math.log(1e-6), math.log(2.0))
+_ROUGH = 0.1  # where the noise of partial measurements begins
 _WARP_BOUNDS = (-1.5, 1.5)
 _WARP_SD = 0.25
 _ITERATIONS = 60
@@ -51,8 +52,9 @@ class Layout:
 
     @property
     def parameters(self) -> int:
-        """log length-scales, log signal variance, log noise variance, log a and log b of the warps: the layout of ``theta``."""
-        return self.groups + 2 + 2 * self.warped
+        """log length-scales, log signal variance, log noise variance, log a and log b of the warps, log noise variance of partial measurements: the
+        layout of ``theta``."""
+        return self.groups + 3 + 2 * self.warped
 
 
 def layout(cube: Cube) -> Layout:
@@ -74,6 +76,11 @@ def features(plan: Layout, rows: Array) -> Array:
         columns.append((code[:, None] == np.arange(categories + conditional)) / math.sqrt(2.0))
     seen: Array = np.hstack(columns)
     return seen
+
+
+def full(count: int) -> Array:
+    """(count, 2) the noise of so many full measurements."""
+    return np.tile([1.0, 0.0], (count, 1))
 
 
 def transformed(losses: Array) -> Array:
@@ -100,9 +107,9 @@ def fit(plan: Layout, x: Array, y: Array, noise: Array, starts: list[Array]) -> 
     Args:
         x: (n, n_columns) features.
         y: (n,) transformed losses.
-        noise: (n,) each observation's noise variance as a multiple of the common one, at least 1.
+        noise: (n, 2) each observation's noise variance in multiples of two that are learned: that of full measurements, and that of partial ones.
     """
-    bounds = [_SCALE_BOUNDS] * plan.groups + [_SIGNAL_BOUNDS, _NOISE_BOUNDS] + [_WARP_BOUNDS] * (2 * plan.warped)
+    bounds = [_SCALE_BOUNDS] * plan.groups + [_SIGNAL_BOUNDS, _NOISE_BOUNDS] + [_WARP_BOUNDS] * (2 * plan.warped) + [_NOISE_BOUNDS]
     reached = [
         minimize(negative_log_posterior, start, (plan, x, y, noise), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _ITERATIONS, "ftol": 1e-6})
         for start in starts
@@ -116,6 +123,7 @@ def default_start(plan: Layout, scale: float = 0.5, noise: float = 1e-2) -> Arra
     theta = np.zeros(plan.parameters)
     theta[: plan.groups] = math.log(scale * math.sqrt(max(plan.groups, 1)))
     theta[plan.groups + 1] = math.log(noise)
+    theta[-1] = math.log(_ROUGH)
     return theta
 
 
@@ -126,14 +134,14 @@ def negative_log_posterior(theta: Array, plan: Layout, x: Array, y: Array, noise
     ``T = diag(Q 1) W - Q W``, the derivative by the logarithm of a column's length-scale is ``2 sum(W o T) / l^2``.
     """
     groups, group = plan.groups, np.array(plan.group, dtype=int)
-    signal, sigma2 = math.exp(theta[groups]), math.exp(theta[groups + 1])
+    signal, variances = math.exp(theta[groups]), np.exp(theta[[groups + 1, -1]])
     inverse = np.exp(-2.0 * theta[:groups])[group]  # 1 / l^2 by column
     warped, by_a, by_b = _warp(theta, plan, x)
     scaled = warped * np.sqrt(inverse)
     kernel, slope = _matern(_squared_distances(scaled, scaled))
     covariance = signal * kernel
     diagonal = np.arange(len(y))
-    covariance[diagonal, diagonal] += sigma2 * noise
+    covariance[diagonal, diagonal] += noise @ variances
     factor, failed = lapack.dpotrf(covariance, lower=1)
     if failed:
         return 1e10, np.zeros_like(theta)
@@ -149,10 +157,10 @@ def negative_log_posterior(theta: Array, plan: Layout, x: Array, y: Array, noise
     gradient = np.empty_like(theta)
     gradient[:groups] = np.bincount(group, 2.0 * (warped * t).sum(axis=0) * inverse, minlength=groups)
     gradient[groups] = -0.5 * signal * float((m * kernel).sum())
-    gradient[groups + 1] = -0.5 * sigma2 * float(m[diagonal, diagonal] @ noise)
+    gradient[[groups + 1, -1]] = -0.5 * variances * (m[diagonal, diagonal] @ noise)
     pull = -2.0 * t[:, : plan.warped] * inverse[: plan.warped]
-    gradient[groups + 2 :] = np.concatenate([(pull * by_a).sum(axis=0), (pull * by_b).sum(axis=0)])
-    penalty, penalty_gradient = _penalty(theta, plan)
+    gradient[groups + 2 : -1] = np.concatenate([(pull * by_a).sum(axis=0), (pull * by_b).sum(axis=0)])
+    penalty, penalty_gradient = _penalty(theta, plan, bool(noise[:, 1].any()))
     return value + penalty, gradient + penalty_gradient
 
 
@@ -170,10 +178,11 @@ class Posterior:
         self._x, self._y, self._noise = x, y, noise
         groups = plan.groups
         self.signal, self.sigma2 = math.exp(theta[groups]), math.exp(theta[groups + 1])
+        self.rough2 = math.exp(theta[-1])
         self._inverse = np.exp(-2.0 * theta[:groups])[np.array(plan.group, dtype=int)]
         self._scaled = _warp(theta, plan, x)[0] * np.sqrt(self._inverse)
         covariance = self.signal * _kernel(_squared_distances(self._scaled, self._scaled))
-        covariance[np.diag_indices(len(y))] += self.sigma2 * noise
+        covariance[np.diag_indices(len(y))] += noise @ [self.sigma2, self.rough2]
         self._whiten = _inverse_factor(covariance)
         self._weights = self._whiten.T @ (self._whiten @ y)
 
@@ -183,6 +192,14 @@ class Posterior:
         white = cross @ self._whiten.T
         variance = self.signal - np.einsum("ij,ij->i", white, white)
         return cross @ self._weights, np.sqrt(np.maximum(variance, 1e-12 * self.signal))
+
+    def joint(self, x: Array) -> tuple[Array, Array]:
+        """(m,) mean and (m, m) covariance of the noise-free values at the features ``x``."""
+        scaled = _warp(self.theta, self.plan, x)[0] * np.sqrt(self._inverse)
+        cross = self._cross(x)
+        white = cross @ self._whiten.T
+        covariance: Array = self.signal * _kernel(_squared_distances(scaled, scaled)) - white @ white.T
+        return cross @ self._weights, covariance
 
     def mean(self, x: Array) -> Array:
         """(m,) the mean alone, at a fraction of the cost."""
@@ -205,7 +222,14 @@ class Posterior:
 
     def believing(self, x: Array) -> Posterior:
         """The process as if its own mean had been observed at the features ``x``."""
-        return Posterior(self.theta, self.plan, np.vstack([self._x, x]), np.append(self._y, self.mean(x)), np.append(self._noise, np.ones(len(x))))
+        noise = np.vstack([self._noise, full(len(x))])
+        return Posterior(self.theta, self.plan, np.vstack([self._x, x]), np.append(self._y, self.mean(x)), noise)
+
+    def rougher(self, share: float, most: float) -> Posterior:
+        """The process with its length-scales at this share of what they are, or of ``most`` if that is less, given the same observations."""
+        theta = self.theta.copy()
+        theta[: self.plan.groups] = np.minimum(theta[: self.plan.groups], math.log(most)) + math.log(share)
+        return Posterior(theta, self.plan, self._x, self._y, self._noise)
 
     def _cross(self, x: Array) -> Array:
         scaled = _warp(self.theta, self.plan, x)[0] * np.sqrt(self._inverse)
@@ -216,7 +240,7 @@ class Posterior:
 def _warp(theta: Array, plan: Layout, x: Array) -> tuple[Array, Array, Array]:
     """The warped features, and the derivatives of the numeric ones by log a and log b: ``w(x) = 1 - (1 - x^a)^b`` (Kumaraswamy)."""
     m = plan.warped
-    a, b = np.exp(theta[plan.groups + 2 : plan.groups + 2 + m]), np.exp(theta[plan.groups + 2 + m :])
+    a, b = np.exp(theta[plan.groups + 2 : plan.groups + 2 + m]), np.exp(theta[plan.groups + 2 + m : -1])
     log_x = np.log(np.clip(x[:, :m], _CLIP, 1.0 - _CLIP))
     power = np.exp(a * log_x)
     log_rest = np.log1p(-power)
@@ -229,7 +253,7 @@ def _warp(theta: Array, plan: Layout, x: Array) -> tuple[Array, Array, Array]:
 def _warp_with_slope(theta: Array, plan: Layout, x: Array) -> tuple[Array, Array]:
     """One warped point and the derivative of each numeric feature by itself."""
     m = plan.warped
-    a, b = np.exp(theta[plan.groups + 2 : plan.groups + 2 + m]), np.exp(theta[plan.groups + 2 + m :])
+    a, b = np.exp(theta[plan.groups + 2 : plan.groups + 2 + m]), np.exp(theta[plan.groups + 2 + m : -1])
     log_x = np.log(np.clip(x[:m], _CLIP, 1.0 - _CLIP))
     log_rest = np.log1p(-np.exp(a * log_x))
     warped = x.copy()
@@ -274,17 +298,23 @@ def _inverse_factor(covariance: Array) -> Array:
         jitter = max(10.0 * jitter, 1e-10 * float(covariance[0, 0]))
 
 
-def _penalty(theta: Array, plan: Layout) -> tuple[float, Array]:
-    """Minus the log prior: ``0.1 l^2 + 0.1 / l^2`` per length-scale, Gamma(2, 1) on the signal, Gamma(1.1, 30) on the noise, normal log warps."""
+def _penalty(theta: Array, plan: Layout, rough: bool) -> tuple[float, Array]:
+    """Minus the log prior: ``0.1 l^2 + 0.1 / l^2`` per length-scale, Gamma(2, 1) on the signal, Gamma(1.1, 30) on the noise, normal log warps.
+
+    Args:
+        rough: whether there are partial measurements; then Gamma(1.1, 1) on the noise of those.
+    """
     groups = plan.groups
     gradient = np.empty_like(theta)
     square = np.exp(2.0 * theta[:groups])
-    signal, sigma2, warps = math.exp(theta[groups]), math.exp(theta[groups + 1]), theta[groups + 2 :]
+    signal, sigma2, warps = math.exp(theta[groups]), math.exp(theta[groups + 1]), theta[groups + 2 : -1]
     gradient[:groups] = 0.2 * square - 0.2 / square
     gradient[groups] = signal - 1.0
     gradient[groups + 1] = 30.0 * sigma2 - 0.1
-    gradient[groups + 2 :] = warps / _WARP_SD**2
+    gradient[groups + 2 : -1] = warps / _WARP_SD**2
     value = 0.1 * float((square + 1.0 / square).sum()) + signal - theta[groups] + 30.0 * sigma2 - 0.1 * theta[groups + 1]
+    gradient[-1] = math.exp(theta[-1]) - 0.1 if rough else 0.0
+    value += math.exp(theta[-1]) - 0.1 * theta[-1] if rough else 0.0
     return value + 0.5 * float(warps @ warps) / _WARP_SD**2, gradient
 
 

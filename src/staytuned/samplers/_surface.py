@@ -14,11 +14,11 @@ from staytuned.samplers._columns import Positions
 from staytuned.samplers._cube import Array, Cube
 from staytuned.samplers._elite import elite
 from staytuned.samplers._evidence import Evidence
-from staytuned.samplers._gp import Posterior, default_start, features, fit, layout, transformed
+from staytuned.samplers._gp import Posterior, default_start, features, fit, full, layout, transformed
 
 _EVERY_TRIAL, _THEN, _LATER = 60, 5, 25  # the kernel is refitted at every trial up to 60, then at every fifth, beyond the limit at every 25th
 _BOTH_STARTS = 60  # until then the default is a start as well, since the posterior density has several maxima
-_FAILED_NOISE, _PARTIAL_NOISE = 4.0, 4.0
+_FAILED_NOISE = 4.0
 _UNKNOWN_NOISE = 1e4
 _MOST_NOISE = 8.0
 _AUGMENTED = 0.05
@@ -29,7 +29,7 @@ class Target(Protocol):
     """A surface to be modelled; hashable."""
 
     def values(self, evidence: Evidence) -> tuple[Array, Array]:
-        """(n,) the values, NaN where there is none, and (n,) their noise variances as multiples of the common one, at most 1 for full trials."""
+        """(n,) the values, NaN where there is none, and (n, 2) their noise, as for :func:`fit`."""
         ...
 
 
@@ -77,7 +77,7 @@ class Limit:
     def values(self, evidence: Evidence) -> tuple[Array, Array]:
         excess = evidence.violations[:, self.column]
         scale = float(np.nanmedian(np.abs(excess))) or 1.0
-        return np.arcsinh(excess / scale), np.ones(len(excess))
+        return np.arcsinh(excess / scale), full(len(excess))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Failures:
     """Whether a trial fails: 1 if it did, -1 if not; so 0 is even odds."""
 
     def values(self, evidence: Evidence) -> tuple[Array, Array]:
-        return np.where(np.isfinite(evidence.losses), -1.0, 1.0), np.ones(len(evidence.losses))
+        return np.where(np.isfinite(evidence.losses), -1.0, 1.0), full(len(evidence.losses))
 
 
 class Surfaces:
@@ -122,7 +122,8 @@ class Surfaces:
         y, noise = target.values(seen)
         known = np.isfinite(y)
         if not known.all():
-            y, noise = np.where(known, y, float(y[known].mean()) if known.any() else 0.0), np.where(known, noise, _UNKNOWN_NOISE)
+            y = np.where(known, y, float(y[known].mean()) if known.any() else 0.0)
+            noise = np.where(known[:, None], noise, _UNKNOWN_NOISE * full(1))
         return features(self.plan, seen.rows), y, noise
 
     def _theta(self, evidence: Evidence, target: Target, count: int) -> Array:
@@ -142,11 +143,15 @@ class Surfaces:
 
 
 def _loudness(evidence: Evidence) -> Array:
-    """(n,) noise multiples: above 1 for trials stopped early or failed, else by the folds where these tell, half of the way."""
+    """(n, 2) noise: of trials stopped early their own; of others more than usual for failed ones, else by the folds where these tell, half of the way.
+
+    Trials are stopped early for the folds in which they did badly, so that what is expected of them is not only less sure, but too little.
+    """
     known = np.isfinite(evidence.noise) & (evidence.noise > 0)
     loudness = np.ones(len(evidence.losses))
     if 2 * known.sum() > len(known):
         relative = evidence.noise / np.median(evidence.noise[known])
         loudness = np.where(known, 0.5 + 0.5 * np.clip(relative, 0.0, _MOST_NOISE), 1.0)
-    loudness = np.where(evidence.partial, np.maximum(loudness, _PARTIAL_NOISE), loudness)
-    return np.where(np.isfinite(evidence.losses), loudness, _FAILED_NOISE)
+    loudness = np.where(np.isfinite(evidence.losses), loudness, _FAILED_NOISE)
+    early = evidence.partial & np.isfinite(evidence.losses)
+    return np.stack([np.where(early, 0.0, loudness), early], axis=1)

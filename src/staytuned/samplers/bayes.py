@@ -118,9 +118,9 @@ class Bayes:
             return [self._hypervolume(evidence, seen), *keeps], seen.rows[elite(seen, _PARENTS)]
         target: Target = Loss(0) if objectives == 1 else Mixture(tuple(rng.dirichlet(np.ones(objectives)).tolist()))
         model = self._surfaces.posterior(evidence, seen, target)
-        y, noise = target.values(seen)
+        y = target.values(seen)[0]
         means = model.mean(features(model.plan, seen.rows))
-        sure = feasible & (noise <= 1.0) if (feasible & (noise <= 1.0)).any() else feasible
+        sure = feasible & ~seen.partial if (feasible & ~seen.partial).any() else feasible
         best = float((y if model.sigma2 < _EXACT * model.signal else means)[sure].min())
         parents = seen.rows[np.argsort(np.where(feasible, means, means + _FAR_BEHIND), kind="stable")[:_PARENTS]]
         if len(evidence.pending):
