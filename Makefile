@@ -7,12 +7,12 @@ PEERS  := .venv-peers
 export MPLBACKEND := Agg
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check fast format peers clean
+.PHONY: demo test servers check fast format peers clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python examples/demo.py
 
-test: $(VENV)/.dev check
+test: $(VENV)/.dev servers check
 	$(BIN)/python -m pytest -m slow -n 2 -q
 
 check: $(VENV)/.dev
@@ -21,6 +21,12 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest -m "not slow" -n 2 -q
+
+# The servers that the ledger is tested on; where they cannot be installed their tests are skipped, and say so.
+servers:
+	@ls /usr/lib/postgresql/*/bin/initdb /usr/sbin/mariadbd >/dev/null 2>&1 || \
+	  { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends postgresql mariadb-server; } >/dev/null 2>&1 || \
+	  echo "PostgreSQL and MariaDB could not be installed here: their tests will be skipped"
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format src tests examples benchmarks

@@ -17,7 +17,7 @@ import pytest
 
 from staytuned._random import generator
 from staytuned.open_trial import OpenTrial
-from staytuned.protocols import Fact, Ledger
+from staytuned.protocols import Claim, Fact, Ledger
 from staytuned.space.dims import Choice, Float, Int
 from staytuned.space.space import Space
 from staytuned.store.open import open_ledger
@@ -41,8 +41,8 @@ class Mortal:
     def __init__(self, ledger: Ledger, fatal: int, after: bool) -> None:
         self.ledger, self.fatal, self.after, self.calls = ledger, fatal, after, 0
 
-    def append(self, facts: Sequence[Fact]) -> list[int]:
-        return self._survived(lambda: self.ledger.append(facts))
+    def append(self, facts: Sequence[Fact], claims: Sequence[Claim] = ()) -> list[int]:
+        return self._survived(lambda: self.ledger.append(facts, claims))
 
     def claim(self, key: str, owner: str, lease: float, instead_of: str | None = None) -> str:
         return self._survived(lambda: self.ledger.claim(key, owner, lease, instead_of))
@@ -82,7 +82,7 @@ def one_life(path: Path, method: str, fatal: int, after: bool, at_trial: int) ->
             os.kill(os.getpid(), signal.SIGKILL)
         return objective(trial)
 
-    study = Study("s", space=SPACE, sampler=method, ledger=Mortal(open_ledger(path), fatal, after), seed=11)
+    study = Study("s", space=SPACE, sampler=method, ledger=Mortal(open_ledger(path), fatal, after), seed=11, retry=100)
     while (left := TRIALS - sum(trial.status is not Status.RUNNING for trial in study.trials)) > 0:
         study.optimize(mortal, trials=left)
 
@@ -128,8 +128,8 @@ def test_a_study_killed_at_any_call_of_the_ledger_repeats_the_one_that_was_not(t
     whole = _whole(tmp_path / "whole.db", method)
     killed = tmp_path / "killed.db"
     rng, lives = generator(2, "killed at a call", method), 0
-    # A life makes some five calls for each trial; one that is not killed in time ends the study.
-    while _live(killed, method, fatal=int(rng.integers(1, 45)), after=bool(rng.integers(2))) == -signal.SIGKILL:
+    # A life makes two calls for each trial; one that is not killed in time ends the study.
+    while _live(killed, method, fatal=int(rng.integers(1, 18)), after=bool(rng.integers(2))) == -signal.SIGKILL:
         lives += 1
         assert lives < 100
         assert [row for row in _story(killed) if row[5] is not Status.RUNNING] == whole[: len(_facts(killed, "told"))]

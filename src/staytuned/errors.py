@@ -18,6 +18,11 @@ StayTunedError
 │   ├── LedgerFull                   the disk is full
 │   └── BlobMissing                  a stored blob is gone or no longer matches its hash
 └── UntrustedModel               loading it would run code that was not vouched for
+
+And the one warning of its own:
+
+UserWarning
+└── Overtuned                    the best score of a search is too good to be true
 """
 
 
@@ -91,3 +96,7 @@ class BlobMissing(LedgerError):
 
 class UntrustedModel(StayTunedError):
     """Loading the model would run code that was not vouched for."""
+
+
+class Overtuned(UserWarning):
+    """The best score of a search owes more to the choice among many configs than the rows' scatter explains; the message holds the corrected one."""

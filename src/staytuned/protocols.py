@@ -114,11 +114,32 @@ class Fact:
     at: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Somebody wants to hold a key of the ledger for a while, or gives it back.
+
+    Args:
+        key: what is held, such as "study/churn/17".
+        owner: who wants it.
+        lease: seconds from now for which it is held; 0 gives it back.
+        instead_of: a holder known to be dead, whose lease does not count.
+    """
+
+    key: str
+    owner: str
+    lease: float
+    instead_of: str | None = None
+
+
 class Ledger(Protocol):
     """Remembers. Any sequence of calls gives the memory ledger's answers; what was acknowledged survives ``kill -9``."""
 
-    def append(self, facts: Sequence[Fact]) -> list[int]:
-        """Write facts, all or none; the id each was given, 0 for one whose key its stream already had (it is left out)."""
+    def append(self, facts: Sequence[Fact], claims: Sequence[Claim] = ()) -> list[int]:
+        """Write facts, all or none; the id each was given, 0 for one whose key its stream already had (it is left out).
+
+        With claims, facts and claims stand or fall together: where somebody else holds a key that is claimed, or a stream already has a fact's key,
+        nothing happens and every id is 0.
+        """
         ...
 
     def read(self, stream: str = "", after: int = 0, kind: str | None = None) -> list[Fact]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,6 +28,9 @@ class Story:
         past: what was learned from earlier studies: for each its trials, scored by the normal scores of their ranks.
         suggested: what a define-by-run objective has asked for so far.
         running: the numbers of the trials under way.
+        workers: who began a trial under way, or took it over, by its number; empty where the one who had it gave it back.
+        taken: how often a trial was taken over, by its number.
+        deaths: how often the worker that ran a trial died, by its number.
         reported: the trials that ended and had told readings on the way, in the order of their ends.
         best: the best finished trial by the goal; None before the first.
         rationed: whether a trial was given less than the full effort, or went on from another.
@@ -39,6 +43,9 @@ class Story:
         self.past: tuple[tuple[Trial, ...], ...] = ()
         self.suggested: dict[str, Dimension] = {}
         self.running: set[int] = set()
+        self.workers: dict[int, str] = {}
+        self.taken: Counter[int] = Counter()
+        self.deaths: Counter[int] = Counter()
         self.reported: list[Trial] = []
         self.best: Trial | None = None
         self.rationed = False
@@ -61,12 +68,15 @@ class Story:
             self._asked(fact.body)
         elif fact.kind == "told":
             self._told(fact.body)
+        elif fact.kind in ("left", "taken") and fact.body["number"] in self.running:
+            self._changed_hands(fact.body["number"], fact.body.get("by", ""))
 
     def _asked(self, body: Mapping[str, Any]) -> None:
         self.queue.pop(body["queued"], None)
         trial = trial_from_json(body, self._given)
         self.trials.append(trial)
         self.running.add(trial.number)
+        self.workers[trial.number] = body.get("by", "")
         self.rationed = self.rationed or trial.fidelity is not None or trial.continues is not None
 
     def _told(self, body: Mapping[str, Any]) -> None:
@@ -74,11 +84,19 @@ class Story:
         number = body["number"]
         trial = self.trials[number] = self.trials[number].measured(measurement_from_json(body["measurement"], self._given))
         self.running.discard(number)
+        for once in (self.workers, self.taken, self.deaths):
+            once.pop(number, None)
         if trial.readings:
             self.reported.append(trial)
         rank = self.goal.rank(trial)
         if rank is not None and (self._best_rank is None or rank < self._best_rank):
             self.best, self._best_rank = trial, rank
+
+    def _changed_hands(self, number: int, worker: str) -> None:
+        if worker:
+            self.taken[number] += 1
+            self.deaths[number] += self.workers[number] not in ("", worker)
+        self.workers[number] = worker
 
     def _widen(self, suggested: Mapping[str, Any]) -> None:
         new = {name: dimension_from_json(dimension, name) for name, dimension in suggested.items() if name not in self.suggested}

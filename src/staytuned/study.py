@@ -6,14 +6,15 @@ import math
 import time as clock
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from staytuned._random import fresh_seed, integer
+from staytuned._random import fresh_seed, generator, integer
+from staytuned.enough import Enough
 from staytuned.errors import NotFoundError, SpaceError, SpaceExhausted, TrialTimeout, UsageError
 from staytuned.evaluate.guard import failure, measured, told
 from staytuned.execute.choose import executor_for
@@ -30,8 +31,9 @@ from staytuned.space.codec import config_to_json, space_from_json, space_to_json
 from staytuned.space.dims import Dimension, Value
 from staytuned.space.door import SpaceLike, as_space
 from staytuned.space.space import Config, Space
+from staytuned.store.hold import Hold
 from staytuned.store.open import open_ledger
-from staytuned.store.owner import is_dead, new_owner
+from staytuned.store.watch import Watch
 from staytuned.story import Story
 from staytuned.transfer import lesson, lesson_to_facts
 from staytuned.trial import Cost, History, Measurement, Status, Trial, measurement_to_json, trial_to_json
@@ -40,7 +42,9 @@ Objective: TypeAlias = Callable[[OpenTrial], Any]
 OnTrial: TypeAlias = Callable[[Trial], None]
 
 _PAUSE = 0.05  # seconds between looks whether other workers have ended what the scheduler waits for
-_LEASE = 24 * 3600.0  # seconds after which a trial of a silent worker on another host is taken over
+_LEASE = 60.0  # seconds; a worker says three times in it that it lives
+_RETRY = 2
+_STEP_BACK = 0.5  # seconds at most before a worker that was overtaken tries again
 
 
 class Study:
@@ -61,9 +65,12 @@ class Study:
         seed: of all its randomness; a fresh one, recorded, if None.
         left_open: dimensions that no sampler proposes, because the objective measures many of their values at once and says in its
             Measurement's ``config`` which it took; no other dimension may depend on them.
+        lease: seconds after which a trial is taken over whose worker, on another machine, says nothing; it says that it lives three times in it, in a
+            thread of its own, between ``ask`` and ``tell`` too. A worker that died on this machine is found out within a second.
+        retry: how often a trial whose worker died is run again; after that it is recorded as lost, with a cure.
 
     Raises:
-        UsageError: the ledger's study of this name has another goal or space, or there is no such method.
+        UsageError: the ledger's study of this name has another goal or space, there is no such method, or lease or retry makes no sense.
 
     >>> from staytuned.space.dims import Float
     >>> study = Study(space={"x": Float(-1, 1)}, sampler="random", seed=1)
@@ -84,6 +91,8 @@ class Study:
         ledger: str | Path | Ledger | None = None,
         seed: int | None = None,
         left_open: Collection[str] = (),
+        lease: float = _LEASE,
+        retry: int = _RETRY,
     ) -> None:
         self.goal = Goal.parse(goal)
         self.ledger = open_ledger(ledger)
@@ -92,11 +101,12 @@ class Study:
         self._method = sampler
         self._left_open = frozenset(left_open)
         self._space = None if space is None else as_space(space)
-        self._mine: set[int] = set()  # running, and claimed by this object
+        self._hold = Hold(self.ledger, _checked_lease(lease))
+        self._watch = Watch(lease)
+        self._retry = _checked_retry(retry)
         self._read_to = 0
         self._made: tuple[Space, Sampler] | None = None
         self._briefed: tuple[int, History] = (0, ())
-        self._owner = new_owner()
         if isinstance(sampler, str):
             named(sampler, Space({}), self.goal, 0)  # a misspelt method is said now, not at the first ask
         self._scheduler(scheduler, fidelity, Space({}), 0)  # and so is a scheduler, before anything is written
@@ -190,22 +200,18 @@ class Study:
         Raises:
             SpaceExhausted: nothing untried is left, or the scheduler waits for trials under way.
         """
+        misses = 0
         while True:
             self.refresh()
             if (left := self._left_over()) is not None:
                 return self._opened(left)
             number = len(self._story.trials)
             queued, trial = self._next(number)
-            fact = Fact(self._stream, "asked", trial_to_json(trial, self._space) | {"queued": queued}, key=f"asked/{number}")
-            if not self._holds(number):
-                clock.sleep(0.001)  # another worker is about to write this very trial
-                continue
-            with self._given_back_on_error(number):
-                written = self.ledger.append([fact])[0]
-            if written:
-                self.refresh()
-                if number in self._story.running:
-                    return self._opened(self._story.trials[number])
+            body = trial_to_json(trial, self._space) | {"queued": queued, "by": self._hold.owner}
+            if self._began(number, Fact(self._stream, "asked", body, key=f"asked/{number}")):
+                return self._opened(self._story.trials[number])
+            misses += 1  # another worker was faster, which makes this proposal worthless: the more there are, the longer each steps back
+            clock.sleep(min(0.001 * 2 ** min(misses, 10), _STEP_BACK) * generator(self.seed, "step back", self._hold.owner, misses).uniform())
 
     def tell(self, trial: OpenTrial | Trial | int, result: float | Sequence[float] | Mapping[str, float] | Status | str | Measurement) -> Trial:
         """Record what came back. Telling a trial twice changes nothing: the first word counts.
@@ -226,8 +232,8 @@ class Study:
     def give_back(self, trial: OpenTrial | Trial | int) -> None:
         """Let go of a trial that was asked for here and will not be told; whoever asks next gets it."""
         number = trial if isinstance(trial, int) else trial.number
-        self.ledger.claim(self._lease(number), self._owner, 0)
-        self._mine.discard(number)
+        if self._hold.holds(self._lease(number)):
+            self._leave(number)
 
     def optimize(
         self,
@@ -240,6 +246,7 @@ class Study:
         trial_timeout: float | None = None,
         memory: int | None = None,
         on_trial: OnTrial | None = None,
+        enough: float | str | None = None,
     ) -> None:
         """Run trials until the budget is spent or the space is used up; ``why_ended`` says which.
 
@@ -255,18 +262,22 @@ class Study:
             trial_timeout: seconds per trial; a trial that needs longer is killed.
             memory: bytes per trial; a trial that needs more is killed.
             on_trial: called with every trial as it ends.
+            enough: also stop once what is left to gain is probably below this, in the metric's unit; or below "noise", the standard error of the best
+                score over its folds. Looked at after every fifth trial from the 30th on, whatever the sampler; a study that has enough ends at once.
+                None to go on. See :class:`~staytuned.enough.Enough`.
 
         Raises:
-            UsageError: neither trials nor timeout, or a nonsensical one.
+            UsageError: neither trials nor timeout, or a nonsensical one; ``enough`` with several objectives or limits, or "noise" without folds.
         """
         budget = Budget(trials, timeout)
         if trials is None and timeout is None and self._method != "manual" and (self._space is None or without(self._space, self._left_open).size is None):
             raise UsageError("optimize() without trials= or timeout= would never end on this space; give one")
+        satisfied = None if enough is None else Enough(self.goal, enough, self.seed, self._left_open)
         deadline = math.inf if budget.seconds is None else clock.monotonic() + budget.seconds
         ours = executor is None
         executor = executor if executor is not None else executor_for(n_jobs, timeout=trial_timeout, memory=memory)
         try:
-            self._loop(_Run(objective, self.goal), budget.trials, deadline, executor, on_trial)
+            self._loop(_Run(objective, self.goal), budget.trials, deadline, executor, on_trial, satisfied)
         except BaseException:
             if ours and hasattr(executor, "kill"):
                 executor.kill()  # nobody waits for trials whose results nobody will read
@@ -281,7 +292,7 @@ class Study:
             self._read_to = fact.id
             self._story.take_in(fact)
             if fact.kind == "told":
-                self._mine.discard(fact.body["number"])
+                self._hold.let_go(self._lease(fact.body["number"]))
             elif fact.kind == "learned":
                 self._made = None  # the sampler is told
 
@@ -296,7 +307,7 @@ class Study:
 
     # the loop
 
-    def _loop(self, run: _Run, trials: int | None, deadline: float, executor: Executor, on_trial: OnTrial | None) -> None:
+    def _loop(self, run: _Run, trials: int | None, deadline: float, executor: Executor, on_trial: OnTrial | None, satisfied: Enough | None = None) -> None:
         flying: dict[Future[_Outcome], OpenTrial] = {}
         workers = int(getattr(executor, "workers", getattr(executor, "_max_workers", 1)))
         begun, self.why_ended = 0, ""
@@ -307,6 +318,8 @@ class Study:
                         self.why_ended = f"all {trials} trials asked for were run"
                     elif clock.monotonic() >= deadline:
                         self.why_ended = "the time was up"
+                    elif satisfied is not None and not self._story.queue and (reason := satisfied.reason(self._story.trials, self._story.space)):
+                        self.why_ended = reason
                     elif self._launched(run, executor, deadline, flying):
                         begun += 1
                     elif flying:
@@ -371,13 +384,12 @@ class Study:
     @contextmanager
     def _given_back(self) -> Iterator[None]:
         """Whatever this loop began and did not finish, however it ends, is free for the next worker."""
-        before = set(self._mine)
+        before = self._mine
         try:
             yield
         finally:
             for number in self._mine - before:
-                self.ledger.claim(self._lease(number), self._owner, 0)
-            self._mine &= before
+                self.give_back(number)
 
     # one trial
 
@@ -432,7 +444,6 @@ class Study:
         return LeftOpen(lambda remaining, past: make(remaining, past=past), space, self._left_open, self._story.past)
 
     def _opened(self, trial: Trial) -> OpenTrial:
-        self._mine.add(trial.number)
         config = dict(trial.config) if self._space is not None else {}
         return OpenTrial(trial.number, config, trial.seed, self.goal, self.scheduler, self._peers(), trial.config, trial.fidelity, trial.continues)
 
@@ -453,44 +464,63 @@ class Study:
         body: dict[str, Any] = {"number": number, "measurement": measurement_to_json(measurement, self._space)}
         if new := {name: d.to_json() for name, d in suggested.items() if name not in self._story.suggested}:
             body["suggested"] = new
-        self.ledger.append([Fact(self._stream, "told", body, key=f"told/{number}")])
-        self.ledger.claim(self._lease(number), self._owner, 0)
+        key, told = self._lease(number), Fact(self._stream, "told", body, key=f"told/{number}")
+        if not (self._hold.holds(key) and self.ledger.append([told], [self._hold.end(key)])[0]):
+            self.ledger.append([told])  # by one who does not hold it, or no more: the first word counts
         self.refresh()
         return self._story.trials[number]
 
-    def _left_over(self) -> Trial | None:
-        """The first running trial that nobody holds any more, now ours."""
-        if len(self._story.running) == len(self._mine):  # what is ours is running
-            return None
-        for number in sorted(self._story.running - self._mine):
-            if self._took_over(number):
-                return self._story.trials[number]
-        return None
+    @property
+    def _mine(self) -> set[int]:
+        """The trials under way that this object holds."""
+        return {number for number in self._story.running if self._hold.holds(self._lease(number))}
 
-    def _took_over(self, number: int) -> bool:
-        """Whether a trial that looked abandoned is now ours to run."""
-        if not self._holds(number):
-            return False
-        self.refresh()  # it may have been told, and thereby let go, since we last looked
+    def _began(self, number: int, fact: Fact, dead: str | None = None) -> bool:
+        """Whether the fact was written by which this object begins the trial, or takes it over, and with it the lease."""
+        key = self._lease(number)
+        try:
+            if not self.ledger.append([fact], [self._hold.wish(key, instead_of=dead)])[0]:
+                return False
+        except BaseException:
+            with suppress(Exception):
+                self._leave(number)  # it may have been written
+            raise
+        self._hold.took(key)
+        self.refresh()
         if number in self._story.running:
             return True
-        self.ledger.claim(self._lease(number), self._owner, 0)
+        self._hold.let_go(key)  # it was told since we last looked
+        self.ledger.claim(key, self._hold.owner, 0)
         return False
 
-    @contextmanager
-    def _given_back_on_error(self, number: int) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            self.ledger.claim(self._lease(number), self._owner, 0)
-            raise
+    def _leave(self, number: int) -> None:
+        """Whoever asks next gets the trial, if we held it."""
+        key = self._lease(number)
+        self._hold.let_go(key)
+        self.ledger.append([Fact(self._stream, "left", {"number": number})], [self._hold.end(key)])
 
-    def _holds(self, number: int) -> bool:
-        """Whether this object now holds the trial: nobody else did, or who did is dead."""
-        holder = self.ledger.claim(self._lease(number), self._owner, _LEASE)
-        if holder != self._owner and is_dead(holder):
-            holder = self.ledger.claim(self._lease(number), self._owner, _LEASE, instead_of=holder)
-        return holder == self._owner
+    def _left_over(self) -> Trial | None:
+        """The first trial under way that nobody is at work on any more, now ours."""
+        for number in sorted(self._story.running - self._mine):
+            worker = self._story.workers[number]
+            dead = worker if self._watch.is_dead(worker) else None
+            key = self._lease(number)
+            if dead or worker in ("", self._hold.owner) or self._watch.is_silent(key, self._story.trials[number].started):
+                deaths = self._story.deaths[number] + (worker not in ("", self._hold.owner))
+                if deaths > self._retry:
+                    self.ledger.append([self._lost(number, worker, deaths)], [self._hold.end(key, instead_of=dead)])
+                    self.refresh()
+                    continue
+                turn = self._story.taken[number] + 1
+                fact = Fact(self._stream, "taken", {"number": number, "by": self._hold.owner}, key=f"taken/{number}/{turn}")
+                if self._began(number, fact, dead):
+                    return self._story.trials[number]
+        return None
+
+    def _lost(self, number: int, worker: str, deaths: int) -> Fact:
+        cure = f"its worker died, {deaths} times in a row, the last one {worker}; look for what ended it (memory?), or allow more with retry={deaths}"
+        measurement = measurement_to_json(Measurement(status=Status.LOST, cure=cure), self._space)
+        return Fact(self._stream, "told", {"number": number, "measurement": measurement}, key=f"told/{number}")
 
     def _lease(self, number: int) -> str:
         return f"{self._stream}/{number}"
@@ -610,6 +640,18 @@ def _as_measurement(result: Any, goal: Goal) -> Measurement:
             raise UsageError(f"{result!r} is neither a score nor the status of a trial that gave none; those are {', '.join(endings)}")
         return Measurement(status=Status(result), cure=f"told as {result}")
     return told(result, goal)
+
+
+def _checked_lease(lease: Any) -> float:
+    if isinstance(lease, bool) or not isinstance(lease, Real) or not float(lease) > 0:
+        raise UsageError(f"lease={lease!r} must be a positive number of seconds, such as 60")
+    return float(lease)
+
+
+def _checked_retry(retry: Any) -> int:
+    if isinstance(retry, bool) or not isinstance(retry, Integral) or int(retry) < 0:
+        raise UsageError(f"retry={retry!r} must be a whole number of at least 0: how often a trial whose worker died is run again")
+    return int(retry)
 
 
 def _checked_seed(seed: Any) -> int:

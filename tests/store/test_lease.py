@@ -5,7 +5,8 @@ import math
 import pytest
 
 from staytuned.errors import UsageError
-from staytuned.store.lease import FREE, Lease, grant, request
+from staytuned.protocols import Claim
+from staytuned.store.lease import FREE, Lease, checked_claims, grant, refused
 
 ANN = Lease("ann", 10.0)
 
@@ -30,7 +31,9 @@ ANN = Lease("ann", 10.0)
     ],
 )
 def test_who_holds_it_afterwards(held, owner, seconds, instead_of, now, after):
-    assert grant(held, request("k", owner, seconds, instead_of), now) == after
+    claim = Claim("k", owner, seconds, instead_of)
+    assert grant(held, claim, now) == after
+    assert refused(held, claim, now) == (after.owner not in ("", owner))
 
 
 @pytest.mark.parametrize(
@@ -39,4 +42,9 @@ def test_who_holds_it_afterwards(held, owner, seconds, instead_of, now, after):
 )
 def test_what_cannot_be_asked_for(arguments, words):
     with pytest.raises(UsageError, match=words):
-        request(*arguments)
+        checked_claims([Claim(*arguments)])
+
+
+def test_a_key_is_claimed_once_at_a_time():
+    with pytest.raises(UsageError, match=r"\['k', 'k'\] names a key twice"):
+        checked_claims([Claim("k", "ann", 1), Claim("k", "bob", 1)])

@@ -19,6 +19,7 @@ from staytuned.testing.ledger_laws import (
     claims_pass_on,
     duplicates_are_refused,
     facts_come_back,
+    facts_stand_or_fall_with_claims,
     ids_increase,
     reads_are_filtered,
 )
@@ -40,8 +41,15 @@ class Repeating(MemoryLedger):
 
 
 class Piecemeal(MemoryLedger):
-    def append(self, facts):
-        return [super(Piecemeal, self).append([fact])[0] for fact in facts]
+    def append(self, facts, claims=()):
+        return [super(Piecemeal, self).append([fact], claims)[0] for fact in facts]
+
+
+class Careless(MemoryLedger):
+    def append(self, facts, claims=()):
+        for claim in claims:
+            self.claim(claim.key, claim.owner, claim.lease, claim.instead_of)
+        return super().append(facts)
 
 
 class Loose(MemoryLedger):
@@ -83,6 +91,7 @@ class Forgetful(MemoryLedger):
         (Timeless, facts_come_back),
         (Timeless, claims_pass_on),
         (Generous, claims_are_held_by_one),
+        (Careless, facts_stand_or_fall_with_claims),
         (Forgetful, blobs_come_back),
     ],
 )

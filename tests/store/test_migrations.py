@@ -98,10 +98,10 @@ def test_two_open_an_older_ledger_at_once(old, monkeypatch):
     monkeypatch.setattr(migrations, "STEPS", [lambda connection: (next(calls), add_note(connection))])
     inside = migrations.prepare
 
-    def overtaken(connection, place, back_up):
+    def overtaken(connection, database):
         # The other one finished between this one's look and its lock.
-        inside(connection, place, back_up)
-        inside(connection, place, back_up)
+        inside(connection, database)
+        inside(connection, database)
 
     monkeypatch.setattr(migrations, "prepare", overtaken)
     assert len(SqlLedger(old).read()) == 3

@@ -1,4 +1,4 @@
-"""Blobs in a folder, each file named by the hash of what it holds."""
+"""Blobs by the hash of what they hold: as files in a folder, or as rows in a database."""
 
 from __future__ import annotations
 
@@ -6,10 +6,18 @@ import hashlib
 import os
 import re
 import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeAlias
+
+from sqlalchemy import Connection, insert, select
+from sqlalchemy.exc import IntegrityError
 
 from staytuned.errors import BlobMissing
 from staytuned.store.lines import checked_blob
+from staytuned.store.schema import blobs
 from staytuned.store.trouble import file_trouble
 
 
@@ -64,6 +72,64 @@ class FolderBlobs:
 
     def _place(self, digest: str) -> Path:
         return self.path / digest[:2] / digest[2:4] / digest
+
+
+Visit: TypeAlias = Callable[[Callable[[Connection], Any]], Any]  # carries out a step over a ledger's connection, and says what went wrong
+_PART = 2**20  # bytes; servers limit how long a statement may be
+
+
+class TableBlobs:
+    """Keeps blobs in the database of a ledger, in parts. The first part is written last: a blob that has one is whole.
+
+    Args:
+        visit: gives a step the ledger's connection.
+        place: what messages call the database.
+    """
+
+    def __init__(self, visit: Visit, place: str) -> None:
+        self._visit = visit
+        self._place = place
+
+    def put(self, blob: bytes) -> str:
+        """Keep a blob; its SHA-256 in hex. Putting it again changes nothing.
+
+        Raises:
+            LedgerFull, LedgerReadOnly, LedgerError: it could not be written.
+        """
+        blob = checked_blob(blob)
+        digest = hashlib.sha256(blob).hexdigest()
+        last = max(len(blob) - 1, 0) // _PART
+        there = self._visit(lambda connection: set(connection.scalars(select(blobs.c.part).where(blobs.c.digest == digest))))
+        for part in range(last, -1, -1) if 0 not in there else ():
+            if part not in there:
+                row = {"digest": digest, "part": part, "bytes": blob[part * _PART : (part + 1) * _PART]}
+                self._visit(partial(_insert_if_new, row))
+        return digest
+
+    def get(self, digest: str) -> bytes:
+        """The blob with this SHA-256.
+
+        Raises:
+            BlobMissing: it is not there, or no longer matches its hash.
+            LedgerError: it could not be read.
+        """
+        if not re.fullmatch("[0-9a-f]{64}", digest):
+            raise BlobMissing(f"no blob {digest!r}: a blob is named by the 64 hex digits that put() returned")
+        parts = self._visit(lambda connection: connection.execute(select(blobs.c.part, blobs.c.bytes).where(blobs.c.digest == digest)).all())
+        blob = b"".join(bytes(part) for _, part in sorted(parts))
+        if 0 not in {number for number, _ in parts}:
+            raise BlobMissing(f"no blob {digest} in {self._place}; restore it from a backup, or put it again")
+        if hashlib.sha256(blob).hexdigest() != digest:
+            raise BlobMissing(f"the blob {digest} in {self._place} no longer matches its hash; restore it from a backup")
+        return blob
+
+    def __repr__(self) -> str:
+        return f"TableBlobs({self._place!r})"
+
+
+def _insert_if_new(row: dict[str, Any], connection: Connection) -> None:
+    with suppress(IntegrityError):  # another one puts the same blob just now
+        connection.execute(insert(blobs), row)
 
 
 def _write_whole(place: Path, blob: bytes) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from staytuned.errors import UsageError
+from staytuned.protocols import Claim
 from staytuned.store.lines import checked_name
 
 
@@ -19,34 +21,38 @@ class Lease(NamedTuple):
 FREE = Lease("", -math.inf)
 
 
-class Request(NamedTuple):
-    """Someone wants a key for so many seconds; 0 gives it back."""
-
-    key: str
-    owner: str
-    seconds: float
-    instead_of: str | None
-
-
-def request(key: str, owner: str, lease: float, instead_of: str | None) -> Request:
-    """The request, checked.
+def checked_claims(claims: Sequence[Claim]) -> list[Claim]:
+    """The claims, each checked.
 
     Raises:
-        UsageError: a name is empty or cannot be stored, or the lease is negative or NaN.
+        UsageError: a name is empty or cannot be stored, a lease is negative or NaN, or a key is claimed twice at once.
     """
-    if not lease >= 0:
-        raise UsageError(f"lease={lease!r} for {key!r} must be 0 (give it back) or a positive number of seconds")
-    if instead_of is not None:
-        checked_name("instead_of", instead_of)
-    return Request(checked_name("key", key), checked_name("owner", owner), float(lease), instead_of)
+    if len({claim.key for claim in claims}) < len(claims):
+        raise UsageError(f"claims={[claim.key for claim in claims]} names a key twice; claim each once")
+    return [_checked(claim) for claim in claims]
 
 
-def grant(held: Lease, wish: Request, now: float) -> Lease:
-    """The lease after the request: the same object if it was refused.
+def _checked(claim: Claim) -> Claim:
+    if not claim.lease >= 0:
+        raise UsageError(f"lease={claim.lease!r} for {claim.key!r} must be 0 (give it back) or a positive number of seconds")
+    checked_name("key", claim.key)
+    checked_name("owner", claim.owner)
+    if claim.instead_of is not None:
+        checked_name("instead_of", claim.instead_of)
+    return claim
 
-    >>> grant(FREE, Request("trial/7", "ann", 60.0, None), now=100.0)
+
+def refused(held: Lease, claim: Claim, now: float) -> bool:
+    """Whether somebody else holds the key, who is not known to be dead."""
+    return now < held.until and held.owner not in (claim.owner, claim.instead_of)
+
+
+def grant(held: Lease, claim: Claim, now: float) -> Lease:
+    """The lease after the claim: the same object if it was refused.
+
+    >>> grant(FREE, Claim("trial/7", "ann", 60.0), now=100.0)
     Lease(owner='ann', until=160.0)
     """
-    if now < held.until and held.owner not in (wish.owner, wish.instead_of):
+    if refused(held, claim, now):
         return held
-    return Lease(wish.owner, now + wish.seconds) if wish.seconds else FREE
+    return Lease(claim.owner, now + claim.lease) if claim.lease else FREE

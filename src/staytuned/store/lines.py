@@ -38,16 +38,21 @@ def to_fact(line: Line, id: int, at: float) -> Fact:
     return Fact(line.stream, line.kind, json.loads(line.body), line.key, id, at)
 
 
+LONGEST_NAME = 1000  # bytes in UTF-8; two of them must fit into a key of an index, which MySQL limits to 3072
+
+
 def checked_name(role: str, name: object) -> str:
     """The name, if every ledger can store it and tell it from others.
 
     Raises:
-        UsageError: it is no text, empty, or holds a NUL or half a character, which databases refuse or cut short.
+        UsageError: it is no text, empty, longer than 1000 bytes, or holds a NUL or half a character, which databases refuse or cut short.
     """
     if not isinstance(name, str) or not name:
         raise UsageError(f"{role}={name!r} must be a text of at least one character")
     if "\0" in name or (not name.isascii() and any("\ud800" <= letter <= "\udfff" for letter in name)):
         raise UsageError(f"{role}={name!r} holds a character that cannot be stored (NUL or a lone surrogate); leave it out")
+    if 4 * len(name) > LONGEST_NAME and len(name.encode()) > LONGEST_NAME:
+        raise UsageError(f"{role}={name[:40]!r}... is {len(name.encode())} bytes long; shorten it to {LONGEST_NAME}")
     return name
 
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from staytuned.errors import BlobMissing
-from staytuned.protocols import Fact
-from staytuned.store.lease import FREE, Lease, grant, request
+from staytuned.protocols import Claim, Fact
+from staytuned.store.lease import FREE, Lease, checked_claims, grant, refused
 from staytuned.store.lines import Line, checked_blob, to_fact, to_line
 
 
@@ -29,15 +29,20 @@ class MemoryLedger:
         self._leases: dict[str, Lease] = {}
         self._blobs: dict[str, bytes] = {}
 
-    def append(self, facts: Sequence[Fact]) -> list[int]:
-        """Write facts, all or none; the id each was given, 0 for one whose key its stream already had.
+    def append(self, facts: Sequence[Fact], claims: Sequence[Claim] = ()) -> list[int]:
+        """Write facts, all or none; the id each was given, 0 for one whose key its stream already had. With claims, all of it happens or nothing.
 
         Raises:
-            UsageError: a fact cannot be written as JSON; none is written then.
+            UsageError: a fact cannot be written as JSON, or a claim makes no sense; nothing happens then.
         """
         lines = [to_line(fact) for fact in facts]
+        claims = checked_claims(claims)
         with self._lock:
             now = self._clock()
+            if claims and not (all(self._is_free(claim, now) for claim in claims) and self._are_new(lines)):
+                return [0] * len(lines)
+            for claim in claims:
+                self._claim(claim, now)
             return [self._append(line, now) for line in lines]
 
     def read(self, stream: str = "", after: int = 0, kind: str | None = None) -> list[Fact]:
@@ -49,10 +54,9 @@ class MemoryLedger:
 
     def claim(self, key: str, owner: str, lease: float, instead_of: str | None = None) -> str:
         """Who holds ``key`` after this call; empty if nobody does, since it was given back with a lease of 0."""
-        wish = request(key, owner, lease, instead_of)
+        [claim] = checked_claims([Claim(key, owner, lease, instead_of)])
         with self._lock:
-            granted = self._leases[key] = grant(self._leases.get(key, FREE), wish, self._clock())
-        return granted.owner
+            return self._claim(claim, self._clock()).owner
 
     def put(self, blob: bytes) -> str:
         """Keep a blob; its SHA-256 in hex."""
@@ -83,6 +87,17 @@ class MemoryLedger:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
+
+    def _is_free(self, claim: Claim, now: float) -> bool:
+        return not refused(self._leases.get(claim.key, FREE), claim, now)
+
+    def _are_new(self, lines: Sequence[Line]) -> bool:
+        keys = [(line.stream, line.key) for line in lines if line.key is not None]
+        return len(set(keys)) == len(keys) and self._keys.isdisjoint(keys)
+
+    def _claim(self, claim: Claim, now: float) -> Lease:
+        granted = self._leases[claim.key] = grant(self._leases.get(claim.key, FREE), claim, now)
+        return granted
 
     def _append(self, line: Line, now: float) -> int:
         if line.key is not None:

@@ -13,11 +13,16 @@ from sqlalchemy import Connection, inspect, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from staytuned.errors import LedgerError, LedgerTooNew
-from staytuned.store.schema import TABLES, meta
+from staytuned.store.databases import Database
+from staytuned.store.schema import meta
 
 Step: TypeAlias = Callable[[Connection], None]
 
 STEPS: list[Step] = []  # STEPS[0] leads from version 1 to 2, STEPS[1] from 2 to 3, ...
+
+
+class NotALedger(LedgerError):
+    """The database belongs to some other program, or is just being made a ledger."""
 
 
 def newest() -> int:
@@ -30,7 +35,7 @@ def version(connection: Connection, place: str) -> int:
 
     Raises:
         LedgerTooNew: a newer staytuned wrote it.
-        LedgerError: the database belongs to some other program.
+        NotALedger: the database belongs to some other program.
     """
     names = inspect(connection).get_table_names()
     if not names:
@@ -38,24 +43,20 @@ def version(connection: Connection, place: str) -> int:
     found = _stamp(connection) if meta.name in names else None
     if found is None:
         tables = ", ".join(names[:3])
-        raise LedgerError(f"{place} is a database, but not a ledger (it holds the tables {tables}); choose another path, it was left as it is")
+        raise NotALedger(f"{place} is a database, but not a ledger (it holds the tables {tables}); choose another one, it was left as it is")
     if found > newest():
         raise LedgerTooNew(f"{place} has version {found}, and this staytuned knows versions up to {newest()}; upgrade it: pip install --upgrade staytuned")
     return found
 
 
-def prepare(connection: Connection, place: str, back_up: Callable[[int], None]) -> None:
-    """Create the tables, or bring them from their version to the newest, inside the caller's exclusive transaction.
-
-    Args:
-        back_up: called with the old version before anything is changed.
-    """
-    found = version(connection, place)
+def prepare(connection: Connection, database: Database) -> None:
+    """Create the tables, or bring them from their version to the newest after a copy was made, inside the caller's exclusive transaction."""
+    found = version(connection, database.place)
     if found == 0:
-        TABLES.create_all(connection)
+        database.create(connection)
         connection.execute(meta.insert().values(name="version", value=str(newest())))
     elif found < newest():
-        back_up(found)
+        database.back_up(connection, found)
         for step in STEPS[found - 1 :]:
             step(connection)
         connection.execute(update(meta).where(meta.c.name == "version").values(value=str(newest())))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import cast
 
@@ -19,8 +18,9 @@ def open_ledger(where: str | Path | Ledger | None = None, *, read_only: bool = F
 
     Args:
         where: None or ":memory:" for one that ends with the process; a path or ``sqlite:///path`` for a file, made with its
-            folders if there is none; or a ledger, which comes back as it is.
-        read_only: open a file without ever writing to it.
+            folders if there is none; ``postgresql://user:password@host/database`` or ``mysql://...`` for an empty database on a server; or a
+            ledger, which comes back as it is.
+        read_only: open it without ever writing to it.
 
     Raises:
         UsageError: it names no ledger that this staytuned can open.
@@ -35,13 +35,10 @@ def open_ledger(where: str | Path | Ledger | None = None, *, read_only: bool = F
         return _open_file(where, read_only)
     if all(callable(getattr(where, method, None)) for method in _METHODS):
         return where
-    raise UsageError(f"ledger={where!r} is no ledger; pass a path, sqlite:///path, None, or an object with the methods {', '.join(_METHODS)}")
+    raise UsageError(f"ledger={where!r} is no ledger; pass a path, a URL such as sqlite:///path, None, or an object with the methods {', '.join(_METHODS)}")
 
 
 def _open_file(where: str | Path, read_only: bool) -> Ledger:
-    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", str(where))
-    if scheme and scheme[1] != "sqlite":
-        raise UsageError(f"ledger={str(where)!r}: {scheme[1]} is not supported yet; use a path or sqlite:///staytuned.db")
     from staytuned.store.sql import SqlLedger  # here, so that a study in memory need not load sqlalchemy
 
     return cast(Ledger, SqlLedger(where, read_only=read_only))

@@ -1,48 +1,47 @@
-"""The ledger that stays: one SQLite file, with a folder of blobs beside it."""
+"""The ledger that stays: in a database, with its blobs in a folder beside it or in the database itself."""
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from sqlite3 import Error as SqliteError
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Row, select, true, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from staytuned.errors import LedgerError, LedgerReadOnly, UsageError
-from staytuned.protocols import Fact
-from staytuned.store import migrations
+from staytuned.errors import LedgerError, LedgerReadOnly
+from staytuned.protocols import Claim, Fact
+from staytuned.store import migrations, statements
 from staytuned.store.blobs import FolderBlobs
+from staytuned.store.databases import Blobs, database_for
 from staytuned.store.fork import pause_at_fork
-from staytuned.store.lease import FREE, Lease, grant, request
-from staytuned.store.lines import Line, to_fact, to_line
-from staytuned.store.schema import claims, facts
-from staytuned.store.sqlite import back_up, sqlite_engine
-from staytuned.store.trouble import file_trouble, sqlite_trouble
+from staytuned.store.lease import checked_claims, grant
+from staytuned.store.lines import to_line
 
-_LARGEST_ID = 2**63 - 1
+_T = TypeVar("_T")
 
 
 class SqlLedger:
-    """A ledger in an SQLite file, shared by any number of threads and processes of one machine; survives ``kill -9`` and power cuts.
+    """A ledger in a database, shared by any number of threads and processes: of one machine in an SQLite file, of many on a server.
 
-    An older ledger is brought to this version when opened, after a copy such as ``staytuned.db.v1.bak`` was made.
+    What was acknowledged survives ``kill -9`` and power cuts. An older ledger is brought to this version when opened, after a copy was made, such as
+    ``staytuned.db.v1.bak`` or the table ``facts_v1``.
 
     Args:
-        url: ``sqlite:///relative.db``, ``sqlite:////absolute.db``, or a plain path; folders are made as needed.
-        blobs: the folder for blobs; by default ``staytuned.blobs`` beside ``staytuned.db``.
+        url: a plain path, ``sqlite:///relative.db`` or ``sqlite:////absolute.db``, folders are made as needed; or ``postgresql://user:password@host/database``
+            or ``mysql://user:password@host/database``, an empty database that is there already.
+        blobs: the folder for blobs; by default ``staytuned.blobs`` beside ``staytuned.db``, and on a server the database itself.
         read_only: never write, not even to bring it to this version.
-        patience: seconds to wait while another process holds the file.
-        clock: Unix time in seconds.
+        patience: seconds to wait while another process writes, and for a server that went away to come back.
+        clock: Unix time in seconds; by default the database's.
 
     Raises:
-        UsageError: the URL is of another kind.
+        UsageError: the URL is of another kind, or the package that its server needs is not installed.
         LedgerError: it cannot be opened: LedgerLocked, LedgerReadOnly, LedgerTooNew, LedgerFull, or not a ledger.
     """
 
@@ -53,57 +52,55 @@ class SqlLedger:
         blobs: str | Path | None = None,
         read_only: bool = False,
         patience: float = 30.0,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
     ) -> None:
-        self.path = database_path(url)
-        self.blobs = FolderBlobs(_blobs_beside(self.path) if blobs is None else blobs)
         self.read_only = read_only
+        self._arguments = {"blobs": blobs if blobs is None else str(Path(blobs).absolute()), "patience": patience, "clock": clock}
         self._patience = patience
         self._clock = clock
         self._lock = threading.Lock()
-        self._file: tuple[int, int] | None = None
-        self._find_or_make_room()
-        self._engine = sqlite_engine(self.path, read_only=read_only, patience=patience)
-        self._writer = self._engine.execution_options(writes=True)
-        weakref.finalize(self, self._engine.dispose)
+        self._database = database_for(url, read_only=read_only, patience=patience)
+        self._connections: list[Connection] = []  # one while it is in use, none before, after and during a fork
+        self._opened = False
+        weakref.finalize(self, _close, self._connections)
         pause_at_fork(self)
         self._prepare()
-        self._file = _identity(self.path)
+        self._opened = True  # from now on, a connection that breaks is worth another try
+        self.blobs: Blobs = self._database.blobs(self._read) if blobs is None else FolderBlobs(blobs)
 
-    def append(self, facts: Sequence[Fact]) -> list[int]:
-        """Write facts, all or none; the id each was given, 0 for one whose key its stream already had.
+    @property
+    def place(self) -> str:
+        """Where it is: a path, or a URL without a password."""
+        return self._database.place
+
+    def append(self, facts: Sequence[Fact], claims: Sequence[Claim] = ()) -> list[int]:
+        """Write facts, all or none; the id each was given, 0 for one whose key its stream already had. With claims, all of it happens or nothing.
 
         Raises:
-            UsageError: a fact cannot be written as JSON; none is written then.
-            LedgerError: LedgerLocked, LedgerReadOnly, LedgerFull; none is written then.
+            UsageError: a fact cannot be written as JSON, or a claim makes no sense; nothing happens then.
+            LedgerError: LedgerLocked, LedgerReadOnly, LedgerFull; nothing happens then.
         """
         lines = [to_line(fact) for fact in facts]
-        if not lines:
+        claims = checked_claims(claims)
+        if not lines and not claims:
             return []
-        with self._writing() as connection:
-            now = self._clock()
-            return [_append(connection, line, now) for line in lines]
+        return self._write(lambda connection, now: statements.append(connection, lines, claims, now), lasting=not any(claim.lease for claim in claims))
 
     def read(self, stream: str = "", after: int = 0, kind: str | None = None) -> list[Fact]:
         """The facts with an id above ``after``, in order of id; an empty stream means all, a trailing slash all that begin so."""
-        wanted = _in_stream(stream) & (facts.c.id > min(after, _LARGEST_ID))
-        if kind is not None:
-            wanted &= facts.c.kind == kind
-        with self._reading() as connection:
-            rows = connection.execute(select(facts).where(wanted).order_by(facts.c.id)).all()
-        return [_to_fact(row) for row in rows]
+        return self._read(lambda connection: statements.read(connection, stream, after, kind))
 
     def claim(self, key: str, owner: str, lease: float, instead_of: str | None = None) -> str:
         """Who holds ``key`` after this call; empty if nobody does, since it was given back with a lease of 0."""
-        wish = request(key, owner, lease, instead_of)
-        this_key = claims.c.key == key
-        with self._writing() as connection:
-            connection.execute(insert(claims).values(key=key, owner=FREE.owner, until=FREE.until).on_conflict_do_nothing())
-            held = Lease(*connection.execute(select(claims.c.owner, claims.c.until).where(this_key).with_for_update()).one())
-            granted = grant(held, wish, self._clock())
-            if granted is not held:
-                connection.execute(update(claims).where(this_key).values(granted._asdict()))
-        return granted.owner
+        [claim] = checked_claims([Claim(key, owner, lease, instead_of)])
+
+        def step(connection: Connection, now: float) -> str:
+            held = statements.held_by(connection, claim.key)
+            granted = grant(held, claim, now)
+            statements.put_lease(connection, claim.key, held, granted)
+            return granted.owner
+
+        return self._write(step, lasting=False)
 
     def put(self, blob: bytes) -> str:
         """Keep a blob; its SHA-256 in hex. Putting it again changes nothing.
@@ -123,124 +120,91 @@ class SqlLedger:
         return self.blobs.get(digest)
 
     def close(self) -> None:
-        """Let go of the file. The ledger opens it again by itself when next used."""
+        """Let go of the database. The ledger opens it again by itself when next used."""
         with self._lock:
-            self._engine.dispose()
+            _close(self._connections)
 
     def pause(self) -> None:
         """Close the connection and hold calls up, while this process forks."""
         self._lock.acquire()
-        self._engine.dispose()
+        _close(self._connections)
 
     def resume(self) -> None:
         """Let calls in again after a fork."""
         self._lock.release()
 
     def __repr__(self) -> str:
-        return f"SqlLedger({str(self.path)!r})"
+        return f"SqlLedger({self.place!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (self.path, self.blobs.path, self.read_only, self._patience, self._clock)
-
-    def _find_or_make_room(self) -> None:
-        if self.read_only and not self.path.exists():
-            raise LedgerError(f"no ledger at {self.path}; check the path, or open it for writing to begin one")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as problem:
-            raise file_trouble(problem, self.path.parent) from problem
+        return _reopen, (self._database.url, self.read_only, self._arguments)
 
     def _prepare(self) -> None:
-        place = str(self.path)
-        with self._reading() as connection:
-            found = migrations.version(connection, place)
-        if found == migrations.newest():
-            return
-        if self.read_only:
-            what = f"has version {found}, older than {migrations.newest()}" if found else "is empty"
-            raise LedgerReadOnly(f"{place} {what}; open it once for writing, which makes it ready")
-        with self._writing() as connection:
-            migrations.prepare(connection, place, self._back_up)
-
-    def _back_up(self, old: int) -> None:
-        back_up(self.path, self.path.with_name(f"{self.path.name}.v{old}.bak"))
+        try:
+            found = self._read(lambda connection: migrations.version(connection, self.place))
+        except migrations.NotALedger:
+            if self.read_only:
+                raise
+            found = 0  # another process may be about to make it one, which takes some steps where tables are made one by one
+        if found != migrations.newest():
+            if self.read_only:
+                what = f"has version {found}, older than {migrations.newest()}" if found else "is empty"
+                raise LedgerReadOnly(f"{self.place} {what}; open it once for writing, which makes it ready")
+            self._write(lambda connection, _: migrations.prepare(connection, self._database))
+        self._database.made()
 
     def _must_write(self) -> None:
         if self.read_only:
-            raise LedgerReadOnly(f"{self.path} was opened with read_only=True; open it without to write")
+            raise LedgerReadOnly(f"{self.place} was opened with read_only=True; open it without to write")
 
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with self._lock, self._translated(), self._engine.begin() as connection:
-            yield connection
+    def _read(self, step: Callable[[Connection], _T]) -> _T:
+        with self._lock, self._said_clearly():
+            return self._connected(step)
 
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
+    def _write(self, step: Callable[[Connection, float], _T], lasting: bool = True) -> _T:
         self._must_write()
-        with self._lock, self._translated(), self._writer.begin() as connection:
-            # Writing into a file that was deleted succeeds, and nobody will ever read it.
-            if self._file not in (None, _identity(self.path)):
-                raise LedgerError(f"{self.path} was moved, deleted or replaced while it was open; put it back, or open the ledger anew")
-            yield connection
+        with self._lock, self._said_clearly():
+            now = self._connected(lambda connection: self._database.begin(connection, lasting))
+            try:
+                answer = step(self._connections[0], now if self._clock is None else self._clock())
+                self._database.commit(self._connections[0])
+            except BaseException:
+                _close(self._connections)  # which takes back what was not committed
+                raise
+        return answer
+
+    def _connected(self, step: Callable[[Connection], _T]) -> _T:
+        """The step's answer, over a connection that works: one that broke is replaced while patience lasts."""
+        deadline = time.monotonic() + self._patience
+        while True:
+            try:
+                if not self._connections:
+                    self._connections.append(self._database.engine.connect())
+                return step(self._connections[0])
+            except BaseException as problem:
+                _close(self._connections)
+                if not self._opened or not self._database.lost(problem) or time.monotonic() >= deadline:
+                    raise
+                time.sleep(0.1)
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _said_clearly(self) -> Iterator[None]:
         try:
             yield
         except DBAPIError as problem:
-            raise sqlite_trouble(problem.orig or problem, self.path, self._patience) from problem
-        except sqlite3.Error as problem:
-            raise sqlite_trouble(problem, self.path, self._patience) from problem
+            raise self._database.trouble(problem.orig or problem) from problem
+        except (SqliteError, OSError) as problem:
+            raise self._database.trouble(problem) from problem
         except SQLAlchemyError as problem:
-            raise LedgerError(f"{self.path}: {problem}") from problem
-        except OSError as problem:
-            raise file_trouble(problem, self.path) from problem
+            raise LedgerError(f"{self.place}: {problem}") from problem
 
 
-def database_path(url: str | Path) -> Path:
-    """The absolute path of the file that a URL or a plain path names.
-
-    Raises:
-        UsageError: it names no file, or another kind of database.
-    """
-    text = str(url)
-    if text.startswith("sqlite:"):
-        text = text.removeprefix("sqlite:///")
-    if not text or text == ":memory:" or text.startswith("sqlite:") or "://" in text:
-        raise UsageError(f"ledger={str(url)!r} names no SQLite file; write a path such as staytuned.db, or sqlite:///staytuned.db")
-    return Path(text).expanduser().absolute()
+def _close(connections: list[Connection]) -> None:
+    while connections:
+        connection = connections.pop()
+        connection.invalidate()  # without a word to the database, which may be gone: it takes back by itself what was not committed
+        connection.close()
 
 
-def _reopen(path: Path, blobs: Path, read_only: bool, patience: float, clock: Callable[[], float]) -> SqlLedger:
-    return SqlLedger(path, blobs=blobs, read_only=read_only, patience=patience, clock=clock)
-
-
-def _blobs_beside(path: Path) -> Path:
-    known = path.suffix in (".db", ".sqlite", ".sqlite3")
-    return path.with_suffix(".blobs") if known else path.with_name(f"{path.name}.blobs")
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _append(connection: Connection, line: Line, now: float) -> int:
-    statement = insert(facts).values(**line._asdict(), at=now).on_conflict_do_nothing().returning(facts.c.id)
-    return connection.execute(statement).scalar() or 0
-
-
-def _in_stream(stream: str) -> ColumnElement[bool]:
-    if not stream:
-        return true()
-    if not stream.endswith("/"):
-        return facts.c.stream == stream
-    # A range can use the index, and unlike LIKE it tells upper case from lower. "0" is the character after "/".
-    return (facts.c.stream >= stream) & (facts.c.stream < stream[:-1] + "0")
-
-
-def _to_fact(row: Row[Any]) -> Fact:
-    return to_fact(Line(row.stream, row.kind, row.key, row.body), row.id, row.at)
+def _reopen(url: str, read_only: bool, arguments: dict[str, Any]) -> SqlLedger:
+    return SqlLedger(url, read_only=read_only, **arguments)

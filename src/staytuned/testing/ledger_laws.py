@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from staytuned.errors import BlobMissing, StayTunedError, UsageError
-from staytuned.protocols import Fact, Ledger
+from staytuned.protocols import Claim, Fact, Ledger
 
 Make: TypeAlias = Callable[[], Ledger]
 Law: TypeAlias = Callable[[Make], None]
@@ -156,6 +156,40 @@ def claims_pass_on(make: Make) -> None:
     _equal(ledger.claim("k", "ann", math.inf), "bob", "who holds the key when the former owner comes late")
 
 
+def facts_stand_or_fall_with_claims(make: Make) -> None:
+    """An append with claims takes and gives back keys and writes its facts, or does nothing where a key is held or a fact is there already."""
+    ledger = make()
+
+    def append(fact: str | None, *claims: Claim) -> bool:
+        before = len(ledger.read())
+        ids = ledger.append([_fact("a", key=fact), _fact("b")], claims)
+        _equal(len(ledger.read()) - before, sum(map(bool, ids)), f"the facts written by an append that gave {ids}")
+        _true(all(ids) or not any(ids), f"an append with claims must write all or nothing, not {ids}")
+        return all(ids)
+
+    def holder(key: str) -> str:
+        return ledger.claim(key, "nobody else", 0)
+
+    ann, bob = (partial(Claim, owner=owner, lease=1e9) for owner in ("ann", "bob"))
+    _true(append("1", ann("k")), "a free key can be claimed with facts")
+    _equal(holder("k"), "ann", "who holds a key that was claimed with facts")
+    _true(not append("2", bob("free"), bob("k")), "a key that somebody else holds stands in the way of facts")
+    _equal(ledger.claim("free", "eve", 1), "eve", "who takes a key that another claimed in vain together with one that was held")
+    _true(append("2", ann("k")), "a key can be claimed again by its owner, and a fact that was left out written later")
+    _true(not append("2", Claim("k", "ann", 0)), "a fact that is there already stands in the way of claims")
+    _equal(holder("k"), "ann", "who holds a key that was given back together with a fact that was there already")
+    _true(not append("3", Claim("k", "bob", 0)), "a stranger's giving back stands in the way of facts")
+    _true(append("3", Claim("k", "ann", 0)), "a key can be given back with facts")
+    _equal(holder("k"), "", "who holds a key that was given back with facts: nobody")
+    _true(append("4", ann("k")) and append("5", bob("k", instead_of="ann")), "a dead one's key can be claimed with facts")
+    _equal(holder("k"), "bob", "who holds a dead one's key that was claimed with facts")
+    _true(append(None, Claim("x", "ann", 0)), "giving back a free key stands in nobody's way")
+    _raises(UsageError, partial(ledger.append, [_fact("c")], [ann("y"), bob("y")]), "a key claimed twice at once")
+    _raises(UsageError, partial(ledger.append, [_fact("c")], [Claim("y", "ann", -1.0)]), "a negative lease")
+    _raises(UsageError, partial(ledger.append, [_fact("c", x=math.nan)], [ann("y")]), "a fact that cannot be written")
+    _equal([ledger.read("c"), holder("y")], [[], ""], "what is left of appends that failed")
+
+
 def blobs_come_back(make: Make) -> None:
     """A blob is found by its SHA-256, however often it was put; anything else is missing."""
     ledger = make()
@@ -171,11 +205,12 @@ def blobs_come_back(make: Make) -> None:
 
 
 def threads_share(make: Make) -> None:
-    """Threads lose no fact and never hold the same claim or key."""
+    """Threads lose no fact and never hold the same claim or key, nor write with it."""
     ledger = make()
 
     def work(owner: int) -> tuple[list[int], list[str]]:
         ids = [ledger.append([_fact("a", key=str(n)), _fact(f"of/{owner}")]) for n in range(8)]
+        ids += [ledger.append([_fact("held")], [Claim(f"held/{n}", str(owner), math.inf)]) for n in range(8)]
         return [id for pair in ids for id in pair], [ledger.claim(str(n), str(owner), math.inf) for n in range(8)]
 
     with ThreadPoolExecutor(4) as pool:
@@ -183,6 +218,7 @@ def threads_share(make: Make) -> None:
     given = [id for ids, _ in results for id in ids if id]
     _equal(sorted(given), [fact.id for fact in ledger.read()], "the ids four threads were given, and those there are")
     _equal(len(ledger.read("a")), 8, "how many facts with 8 different keys four threads could write")
+    _equal(len(ledger.read("held")), 8, "how many facts with a claim on one of 8 keys four threads could write")
     _equal(len(ledger.read("of/")), 32, "how many facts without a key four threads wrote")
     _equal([len({holders[n] for _, holders in results}) for n in range(8)], [1] * 8, "how many holders each key has, as four threads see it")
 
@@ -197,6 +233,7 @@ LEDGER_LAWS: list[Law] = [
     text_is_unicode,
     claims_are_held_by_one,
     claims_pass_on,
+    facts_stand_or_fall_with_claims,
     blobs_come_back,
     threads_share,
 ]
