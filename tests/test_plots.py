@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from staytuned.errors import UsageError
 from staytuned.goal import Goal
+from staytuned.insight.column import column_curve
 from staytuned.insight.effects import Effect, Surface, effect, surface
 from staytuned.insight.front import front
 from staytuned.insight.importance import Importance, ImportanceRow, importance
@@ -18,6 +19,7 @@ from staytuned.plots import (
     ScoreBar,
     figure_png,
     figure_svg,
+    plot_column,
     plot_confusion,
     plot_curves,
     plot_effect,
@@ -34,7 +36,7 @@ from staytuned.plots import (
 from staytuned.space.dims import Choice, Float, Int
 from staytuned.space.space import Space
 from staytuned.study import Study
-from staytuned.trial import Cost, Measurement, Status, Trial
+from staytuned.trial import Alternative, Cost, Measurement, Status, Trial
 
 NASTY = (
     "<script>alert('x')</script>",
@@ -203,6 +205,38 @@ def test_curves_have_a_band_where_there_is_a_spread():
         plot_curves([1, 2, 3], [1, 2], [1, 2, 3])
 
 
+def columned(name="rounds", values=(1, 10, 100)):
+    """A trial that measured these values of one hyperparameter under two names of another; its own are the last and NASTY[0]."""
+    scores = {(v, w): (0.5 + 0.1 * i, 0.7 + 0.1 * i - 0.1 * j) for i, v in enumerate(values) for j, w in enumerate(NASTY[:2])}
+    column = tuple(Alternative({name: v, "kind": w}, tuple({"roc_auc": s} for s in folds)) for (v, w), folds in scores.items())
+    return Trial(3, {name: values[-1], "kind": NASTY[0], "C": 1.0}, measurement=Measurement({"roc_auc": 0.8}, column=column))
+
+
+def test_a_column_is_a_curve_with_the_choice_marked():
+    curve = column_curve(columned(), GOAL)
+    assert (curve.name, curve.values, curve.chosen) == ("rounds", (1, 10, 100), 2)
+    assert curve.mean == pytest.approx([0.6, 0.7, 0.8])  # of the trial's own kind
+    assert curve.sd == pytest.approx([0.1, 0.1, 0.1])
+    fig = plot_column(curve)
+    line, star = axes(fig).get_lines()
+    assert line.get_xydata() == pytest.approx(np.array([[1, 0.6], [10, 0.7], [100, 0.8]]))
+    assert star.get_xydata() == pytest.approx(np.array([[100, 0.8]]))
+    assert legend(fig) == ["validation, mean over folds", "chosen: 100"]
+    assert axes(fig).get_xscale() == "log"
+    assert axes(fig).get_ylabel() == "roc_auc (higher is better)"
+    words = plot_column(column_curve(columned(), GOAL, "kind"))
+    assert len(axes(words).containers) == 1
+    assert len(axes(words).get_xticklabels()) == 2
+    assert axes(plot_column(column_curve(columned(values=(9, 2, 5)), GOAL))).get_lines()[0].get_xdata().tolist() == [2, 5, 9]
+
+
+def test_a_trial_without_that_column_is_refused():
+    with pytest.raises(UsageError, match="trial 0 did not measure any hyperparameter at many values, but none"):
+        column_curve(history(1)[0], GOAL)
+    with pytest.raises(UsageError, match="trial 3 did not measure 'C' at many values, but rounds, kind"):
+        column_curve(columned(), GOAL, "C")
+
+
 @pytest.mark.parametrize("k", [2, 5, 11, 40])
 def test_a_confusion_matrix_shows_counts_until_they_would_not_fit(k):
     fig = plot_confusion(np.eye(k) * 7, [f"class {i}" for i in range(k)])
@@ -264,6 +298,7 @@ def nasty_figures(tables):
         "surface": plot_surface(tables["surface"]),
         "effect": plot_effect(tables["effect"]),
         "curves": plot_curves([1, 2], [1, 2], [1, 2], xlabel=NASTY[0], ylabel=NASTY[2]),
+        "column": plot_column(column_curve(columned(NASTY[0], NASTY), GOAL)),
         "confusion": plot_confusion(np.eye(len(NASTY)), NASTY),
         "roc": plot_roc({name: ([0, 1], [0, 1], 0.5) for name in NASTY}),
         "residuals": plot_residuals([1, 2], [1, 2], unit=NASTY[0]),

@@ -7,12 +7,14 @@ import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import make_classification, make_regression
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.model_selection import GroupKFold, LeaveOneOut, RepeatedStratifiedKFold, TimeSeriesSplit
+from sklearn.metrics import log_loss
+from sklearn.model_selection import GroupKFold, LeaveOneOut, RepeatedStratifiedKFold, StratifiedKFold, TimeSeriesSplit, cross_val_score, cross_validate
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
+from staytuned.errors import Overtuned
 from staytuned.search import TuneSearchCV
 from staytuned.space.dims import Choice, Float, Int
 
@@ -198,16 +200,83 @@ class Guess(ClassifierMixin, BaseEstimator):
         return self.classes_[(np.sin(1e4 * (self.seed + 1) * X[:, 0]) > 0).astype(int)]
 
 
+def coins(seed: int, rows: int = 120):
+    """A table of noise whose labels are noise."""
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(rows, 2)), rng.integers(0, 2, rows)
+
+
+def test_a_search_that_found_nothing_but_luck_is_warned_of() -> None:
+    table, noise = coins(0)
+    with pytest.warns(Overtuned, match="the best of 60 configs scores") as told:
+        found = search(Guess(), {"seed": list(range(60))}, table, noise, trials=60, refit=False).honest_
+    (warning,) = told
+    assert f"scores {found.naive:.4g}, but what is chosen without a tenth of the rows scores {found.corrected:.4g} on them" in str(warning.message)
+    assert found.naive - found.corrected > 2 * found.error
+    search(Guess(), {"seed": list(range(60))}, table, noise, trials=60, refit=False, honest=False)  # who does not ask is not told
+
+
+@pytest.mark.parametrize("scoring", CLASSIFICATION)
+def test_where_there_is_something_to_learn_there_is_no_warning(scoring) -> None:
+    table, labels = make_classification(n_samples=200, n_features=6, n_informative=3, class_sep=1.5, random_state=0)
+    found = search(KNeighborsClassifier(), {"n_neighbors": Int(1, 40), "p": Choice([1, 2])}, table, labels, scoring=scoring, trials=3, cv=5)
+    assert found.honest_.configs == 81
+    assert found.honest_.corrected > (0.8 if scoring != "neg_log_loss" else -0.6)
+
+
+def test_one_row_that_is_sure_and_wrong_is_no_overtuning() -> None:
+    found = search(KNeighborsClassifier(1), {"n_neighbors": Int(1, 20)}, X, y, scoring="neg_log_loss").honest_
+    assert not found.plausible
+    assert found.chosen > 0.9  # few neighbours win only where such a row is left out, and no warning was raised
+
+
+@pytest.mark.filterwarnings("ignore::staytuned.errors.Overtuned")
 @pytest.mark.slow
 def test_on_pure_noise_the_corrected_score_is_nearer_to_the_truth() -> None:
     """The truth is one half, whatever was chosen."""
     naive, found = [], []
     for seed in range(8):
-        rng = np.random.default_rng(seed)
-        table, noise = rng.normal(size=(120, 2)), rng.integers(0, 2, 120)
+        table, noise = coins(seed)
         honest = search(Guess(), {"seed": list(range(60))}, table, noise, trials=60, refit=False).honest_
         naive.append(honest.naive)
         found.append(honest.corrected)
     assert np.mean(naive) > 0.58
     assert abs(np.mean(found) - 0.5) < 0.04
     assert np.mean(np.abs(np.array(found) - 0.5)) < np.mean(np.abs(np.array(naive) - 0.5))
+
+
+# --- nested cross-validation
+
+
+def test_the_outer_score_is_that_of_a_search_on_each_training_part() -> None:
+    outer = StratifiedKFold(3, shuffle=True, random_state=1)
+    made = TuneSearchCV(KNeighborsClassifier(), NEIGHBOURS, method="random", trials=3, cv=3, scoring="neg_log_loss", random_state=0)
+    scores = cross_val_score(made, X, y, cv=outer)
+    nested = cross_validate(made, X, y, cv=outer, return_estimator=True)
+    np.testing.assert_array_equal(nested["test_score"], scores)
+    assert len(set(scores)) == 3
+    for (train, test), score, inside in zip(outer.split(X, y), scores, nested["estimator"], strict=True):
+        alone = clone(made).fit(X[train], y[train])
+        assert list(alone.reused_) == ["n_neighbors"]
+        assert alone.score(X[test], y[test]) == score
+        model = KNeighborsClassifier(**alone.best_params_).fit(X[train], y[train])
+        assert score == pytest.approx(-log_loss(y[test], model.predict_proba(X[test])), rel=1e-12)
+        agrees(inside)
+        assert inside.honest_ == alone.honest_
+        assert inside.best_params_ == alone.best_params_
+
+
+@pytest.mark.filterwarnings("ignore::staytuned.errors.Overtuned")
+@pytest.mark.slow
+def test_on_pure_noise_the_nested_score_is_chance_and_the_searchs_own_is_not() -> None:
+    made = TuneSearchCV(
+        KNeighborsClassifier(), {"n_neighbors": Int(1, 40), "weights": ["uniform", "distance"]}, method="random", trials=2, cv=3, random_state=0
+    )
+    outer, naive = [], []
+    for seed in range(3):
+        table, noise = coins(seed)
+        nested = cross_validate(made, table, noise, cv=4, return_estimator=True)
+        outer += list(nested["test_score"])
+        naive += [inside.best_score_ for inside in nested["estimator"]]
+    assert abs(np.mean(outer) - 0.5) < 2 * np.sqrt(0.25 / 360)
+    assert np.mean(naive) > np.mean(outer) + 0.03

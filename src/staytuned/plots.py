@@ -26,6 +26,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from staytuned.errors import UsageError
 from staytuned.insight.axis import Axis, label
+from staytuned.insight.column import ColumnCurve
 from staytuned.insight.effects import Effect, Surface
 from staytuned.insight.front import Front, FrontRow, front
 from staytuned.insight.importance import Importance
@@ -334,6 +335,32 @@ def plot_curves(
     ax.set_ylabel(_shown(ylabel))
     ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=bool((steps == np.round(steps)).all())))
     return _finished(fig, ax, "" if steps.size else "nothing was measured on the way")
+
+
+@_styled
+def plot_column(curve: ColumnCurve) -> Figure:
+    """The validation curve of a hyperparameter that came free with the fits, and the value that was chosen; the band is the spread over folds.
+
+    Args:
+        curve: from :func:`staytuned.insight.column.column_curve`.
+    """
+    fig, ax = _canvas(3.2)
+    names = [_shown(label(value)) for value in curve.values]
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in curve.values):
+        x, order = _numbers(curve.values, curve.name), np.argsort(curve.values)
+        ax.fill_between(x[order], (curve.mean - curve.sd)[order], (curve.mean + curve.sd)[order], color=_BLUE, alpha=0.15, linewidth=0)
+        ax.plot(x[order], curve.mean[order], color=_BLUE, marker="o" if len(x) <= 20 else "", markersize=4, label="validation, mean over folds")
+        if x.min() > 0 and x.max() >= 100 * x.min():
+            ax.set_xscale("log")
+            ax.xaxis.set_major_formatter(_PLAIN)
+    else:
+        x = np.arange(len(curve.values), dtype=float)
+        ax.errorbar(x, curve.mean, yerr=curve.sd, fmt="o", color=_BLUE, capsize=4, label="validation, mean over folds")
+        _ticks(ax, "x", x.tolist(), names)
+    ax.plot(x[curve.chosen], curve.mean[curve.chosen], "*", markersize=11, color=_ORANGE, label=f"chosen: {names[curve.chosen]}")
+    ax.set_xlabel(_shown(curve.name))
+    ax.set_ylabel(_with_direction(curve.metric, curve.direction))
+    return _finished(fig, ax)
 
 
 @_styled

@@ -25,14 +25,15 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from staytuned.errors import SpaceError, UsageError
+from staytuned.errors import Overtuned, SpaceError, UsageError
 from staytuned.evaluate.columns import Columns, free_levels, unfolded
 from staytuned.evaluate.cv import CrossValidation, Split
 from staytuned.evaluate.honest import Honest
-from staytuned.evaluate.out_of_fold import Kind, honest_of, kind_of
+from staytuned.evaluate.out_of_fold import Kind, kind_of
 from staytuned.evaluate.race import Race
 from staytuned.evaluate.results import cv_results
 from staytuned.evaluate.scoring import Scoring
+from staytuned.evaluate.winner import honest_of
 from staytuned.goal import Goal
 from staytuned.open_trial import Evaluated, OpenTrial
 from staytuned.protocols import Fact, Ledger, Sampler
@@ -89,6 +90,8 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
             accuracy, ROC AUC of two classes, log loss, R squared, and squared, root squared, absolute and relative errors, with at least 2 folds, a
             metric that decides, no sample weights that reach the scorer, at most 200,000 rows and rows' values of about 1 GiB. True: also with more. They
             are kept in ``ledger``.
+        enough: also stop once what is left to gain is probably below this, in the metric's unit; or below "noise", the standard error of the best score
+            over its folds (see :class:`~staytuned.enough.Enough`). None to spend all of ``trials`` and ``time``.
         error_score: what ``cv_results_`` shows as the scores of a config that failed; "raise" to raise its error instead.
         return_train_score: also score on the training folds.
         verbose: 1 prints a line per trial, 2 also what ``honest_`` says in the end.
@@ -103,14 +106,17 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
             Failed configs rank last. ``cv_results_`` also has the columns ``status``, ``origin`` and ``trial_seconds``.
         trials_: the trials, one per row of ``cv_results_``, in the order of proposing; on a grid a trial that measured many values has a row for each.
         reused_: hyperparameters of which each fit measured many values, as a dict to those values.
-        honest_: the best score corrected for its having been chosen, by choosing on nine tenths of the held-out rows and scoring on the tenth that was
-            left out (:class:`~staytuned.evaluate.honest.Honest`): ``honest_.naive`` is ``best_score_``, ``honest_.corrected`` what to expect of it,
-            ``honest_.low`` and ``high`` its 95 % interval, ``honest_.lead`` how far it is ahead of the estimator as it was passed, ``honest_.said`` all of
-            it in words. None where ``honest`` is off, or a trial has no row values, as those of an earlier search without them.
+        honest_: ``best_score_`` corrected for its having been chosen (:class:`~staytuned.evaluate.honest.Honest`), as
+            :func:`~staytuned.evaluate.honest.corrected` does it; its ``lead`` is over the estimator as it was passed, and ``said`` says it in words. None
+            where ``honest`` is off, or a trial has no row values, as those of an earlier search without them.
         study_: the study, whose ``why_ended`` says what ended the search. It is bound to its ledger and left out of pickles and copies.
 
     Raises:
         UsageError: (a ValueError) arguments that make no sense, or every trial failed; the message says what to do.
+
+    Warns:
+        Overtuned: the best score is better than the corrected one by more than the scatter of the rows explains (``honest_.plausible`` is False); not with
+            log loss, of which one row can outweigh all others.
 
     >>> from sklearn.datasets import load_iris
     >>> from sklearn.svm import SVC
@@ -137,6 +143,7 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         race: bool | str = "auto",
         reuse: bool | str = "auto",
         honest: bool | str = "auto",
+        enough: float | str | None = None,
         error_score: float | str = np.nan,
         return_train_score: bool = False,
         verbose: int = 0,
@@ -158,6 +165,7 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         self.race = race
         self.reuse = reuse
         self.honest = honest
+        self.enough = enough
         self.error_score = error_score
         self.return_train_score = return_train_score
         self.verbose = verbose
@@ -362,6 +370,14 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         found = honest_of(study.trials, study.ledger.get, kind, study.goal, evaluator.y, splits, groups=groups, ordered=ordered, first=default)
         if found is not None and self.verbose > 1:
             print(found.said)
+        if found is not None and not found.plausible and kind.name != "log_loss":  # of which one row, wrong and sure, can outweigh all others
+            warnings.warn(
+                f"the best of {found.configs} configs scores {found.naive:.4g}, but what is chosen without a tenth of the rows scores {found.corrected:.4g} "
+                f"on them ({100 * found.level:g} % interval {found.low:.4g} to {found.high:.4g}), and so may this one on new rows; more rows, repeated folds "
+                "or fewer configs make the choice surer",
+                Overtuned,
+                stacklevel=3,
+            )
         return found
 
     def _study(self, branches: Branches, goal: Goal, evaluator: CrossValidation, free: Collection[str]) -> Study:
@@ -406,6 +422,7 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
             trial_timeout=self.trial_timeout,
             memory=self.memory,
             on_trial=on_trial,
+            enough=self.enough,
         )
 
     def _conclude(self, study: Study, branches: Branches, scoring: Scoring, folds: int) -> None:

@@ -1,7 +1,6 @@
 """What each held-out row says is read off the usual scoring: the same scores, no second prediction, and the rows give the score back."""
 
 import io
-import math
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,7 @@ from sklearn.datasets import make_classification, make_regression
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, Ridge
 from sklearn.metrics import check_scoring, get_scorer, make_scorer
-from sklearn.model_selection import KFold, StratifiedKFold, TimeSeriesSplit
+from sklearn.model_selection import StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -21,14 +20,14 @@ from sklearn.svm import SVC
 
 from staytuned.evaluate.columns import Columns, free_levels
 from staytuned.evaluate.cv import CrossValidation
-from staytuned.evaluate.out_of_fold import MOST_BYTES, Kind, RowValues, honest_of, kind_of, scored_by_row, unpacked
+from staytuned.evaluate.out_of_fold import MOST_BYTES, Kind, RowValues, kind_of, scored_by_row, unpacked
 from staytuned.goal import Goal
 from staytuned.search import with_params
 from staytuned.space.dims import Int
 from staytuned.space.space import Space
 from staytuned.store.memory import MemoryLedger
 from staytuned.study import Study
-from staytuned.trial import Measurement, Reading, Status, Trial, measurement_from_json, measurement_to_json
+from staytuned.trial import Measurement, Status, measurement_from_json, measurement_to_json
 
 X, y = make_classification(n_samples=90, n_features=6, flip_y=0.2, random_state=0)
 WORDS = np.where(y == 1, "yes", "no")
@@ -313,75 +312,3 @@ def test_measurements_without_rows_are_written_and_read_as_before() -> None:
     assert measurement_from_json(plain) == Measurement({"score": 1.0})
     kept = Measurement({"score": 1.0}, rows_at="ab" * 32)
     assert measurement_from_json(measurement_to_json(kept)) == kept
-
-
-# --- put together
-
-
-def trials_of(splits, n_configs, seed=0, seen=None):
-    """A ledger, and trials of configs that are right on 60 % of all rows there are; ``seen``: folds by trial, of those that were stopped."""
-    ledger, rng, trials = MemoryLedger(), np.random.default_rng(seed), []
-    for number in range(n_configs):
-        kept, column = RowValues(), []
-        tests = [test for _, test in splits][: seen.get(number) if seen else None]
-        for test in tests:
-            rows = (rng.random(len(test)) < 0.6).astype(np.int8)
-            kept.add(0, rows)
-            column.append({"score": float(rows.mean())})
-        readings = tuple(Reading("fold", k, scores) for k, scores in enumerate(column))
-        status = Status.DONE if len(tests) == len(splits) else Status.PRUNED
-        mean = {"score": float(np.mean([s["score"] for s in column]))}
-        trials.append(Trial(number, {}, measurement=Measurement(mean, status, readings=readings, rows_at=ledger.put(kept.packed()))))
-    return ledger, trials
-
-
-GOAL = Goal("score", "max")
-
-
-def test_the_winner_of_equals_is_brought_down_and_stopped_ones_take_part() -> None:
-    splits = list(KFold(4).split(X))
-    ledger, trials = trials_of(splits, 40, seen=dict.fromkeys(range(30, 40), 2))
-    found = honest_of(trials, ledger.get, Kind("accuracy"), GOAL, y, splits, first=5)
-    best = max(t.scores["score"] for t in trials[:30])
-    assert found.naive == pytest.approx(best, abs=1e-12)
-    assert abs(found.corrected - 0.6) < abs(found.naive - 0.6)
-    assert found.configs == 40
-    assert found.naive_lead == pytest.approx(best - trials[5].scores["score"])
-
-
-@pytest.mark.parametrize("metric", [metrics.mean_squared_error, metrics.root_mean_squared_error, metrics.mean_absolute_percentage_error])
-def test_a_metric_of_which_less_is_better(metric) -> None:
-    scorer, splits, ledger = make_scorer(metric), list(KFold(4).split(U)), MemoryLedger()
-    evaluator = CrossValidation(Build(Ridge()), U, v, splits, {"error": scorer}, keep_rows=True)
-    study = Study(space={"alpha": [0.1, 1.0, 10.0, 100.0]}, goal="min error", ledger=ledger, sampler="grid")
-    study.optimize(lambda trial: evaluator(trial.config), trials=4)
-    found = honest_of(study.trials, ledger.get, kind_of(scorer, Ridge()), study.goal, v, splits, first=3)
-    assert found.naive == pytest.approx(study.best.scores["error"], rel=1e-12)
-    assert found.direction == "min"
-    assert 0 <= found.low <= found.corrected <= found.high
-
-
-def test_a_row_of_several_folds_is_left_out_of_all() -> None:
-    once = list(KFold(3).split(X))
-    ledger, trials = trials_of(once * 2, 10)
-    alone = honest_of(trials, ledger.get, Kind("accuracy"), GOAL, y, once * 2, groups=np.arange(90))
-    assert honest_of(trials, ledger.get, Kind("accuracy"), GOAL, y, once * 2) == alone
-
-
-def test_blocks_of_time_need_not_hold_every_row() -> None:
-    splits = list(TimeSeriesSplit(3).split(X))
-    ledger, trials = trials_of(splits, 10)
-    assert honest_of(trials, ledger.get, Kind("accuracy"), GOAL, y, splits, ordered=True).error > 0
-
-
-def test_too_little_is_known() -> None:
-    splits = list(KFold(4).split(X))
-    ledger, trials = trials_of(splits, 3)
-    kind = Kind("accuracy")
-    assert honest_of([], ledger.get, kind, GOAL, y, splits) is None
-    assert honest_of(trials, ledger.get, kind, GOAL, y, splits, groups=np.zeros(90)) is None
-    assert honest_of(trials, MemoryLedger().get, kind, GOAL, y, splits) is None
-    assert honest_of([*trials, Trial(3, {}, measurement=Measurement({"score": 0.9}, readings=trials[0].readings))], ledger.get, kind, GOAL, y, splits) is None
-    assert honest_of(trials, ledger.get, kind, GOAL, y, list(KFold(5).split(X))[:4]) is None
-    failed = Trial(3, {}, measurement=Measurement({}, Status.FAILED))
-    assert math.isfinite(honest_of([*trials, failed], ledger.get, kind, GOAL, y, splits).corrected)

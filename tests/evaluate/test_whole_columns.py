@@ -145,10 +145,11 @@ def test_it_is_stopped_by_what_its_best_has_shown() -> None:
 def test_settings_that_forbid_reuse_after_all_get_one_value_drawn() -> None:
     space = Space({"n_estimators": Int(5, 20), "warm_start": Choice([True, False])})
     columns = Columns(cv(RandomForestClassifier(random_state=0)), GOAL, space, {"n_estimators": [5, 10, 20]})
-    found = columns({"warm_start": True}, seed=3)
-    assert found == columns({"warm_start": True}, seed=3) or found.config == columns({"warm_start": True}, seed=3).config
+    found, again = (columns({"warm_start": True}, seed=3) for _ in range(2))
+    assert (again.config, again.scores, again.column) == (found.config, found.scores, found.column)
     assert found.config["n_estimators"] in (5, 10, 20)
-    assert len(found.column) == 1
+    assert [alternative.values for alternative in found.column] == [{"n_estimators": found.config["n_estimators"]}]
+    assert found.scores == columns.cv(found.config, seed=3).scores
     assert len({columns({"warm_start": True}, seed=s).config["n_estimators"] for s in range(8)}) > 1
 
 
@@ -200,9 +201,15 @@ def test_what_differs_between_estimators() -> None:
 
 def test_levels_of_every_kind_of_dimension() -> None:
     assert levels(Int(1, 5)) == [1, 2, 3, 4, 5]
+    assert levels(Int(1, 50, log=True)) == list(range(1, 51))  # a range of few values whole, on any scale
+    assert levels(Int(2, 9, step=3)) == [2, 5, 8]
+    assert levels(Float(0, 1, step=0.25)) == [0.0, 0.25, 0.5, 0.75, 1.0]
+    assert levels(Float(3, 3)) == [3.0]
     assert levels(Ordinal([1, 10, 100])) == [1, 10, 100]
     many = list(range(100))
     assert levels(Choice(many)) == levels(Ordinal(many)) == many  # a list is taken whole
+    assert levels(Choice([[1], [2]])) == [[1], [2]]
+    assert len(levels(Ordinal(list(range(3000))))) == SPREAD
     wide = levels(Int(1, 1000, log=True))
     assert wide[0] == 1
     assert wide[-1] == 1000

@@ -22,8 +22,9 @@ from staytuned.errors import NotFoundError
 from staytuned.evaluate.columns import Columns, free_levels
 from staytuned.evaluate.cv import CrossValidation, mean_scores
 from staytuned.evaluate.honest import Honest
-from staytuned.evaluate.out_of_fold import Kind, honest_of, kind_of
+from staytuned.evaluate.out_of_fold import Kind, kind_of
 from staytuned.evaluate.race import Race
+from staytuned.evaluate.winner import honest_of
 from staytuned.goal import Goal
 from staytuned.monitor.performance import Prediction
 from staytuned.open_trial import Evaluated
@@ -149,7 +150,6 @@ def tune(
     trial_timeout: float | None = None,
     memory: int | None = None,
     race: bool = True,
-    reuse: bool = True,
     on_event: OnEvent | None = None,
 ) -> Tuned:
     """Baselines, then a search over the joint space, then a fit of the best config on all rows given; within the budget.
@@ -163,7 +163,6 @@ def tune(
         ledger, name: where the study is kept; a study of that name is continued.
         n_jobs: worker processes; None for all processors.
         race: drop a config after a few folds when it can hardly win.
-        reuse: measure all values of a hyperparameter that comes free with a fit; a config given by hand is measured as it is.
 
     Raises:
         NotFoundError: no config finished with a score.
@@ -174,7 +173,7 @@ def tune(
     scheduler = Race(plan.goal, len(plan.folds), level=0.05 if race else 0.0)
     kind = _kind(plan, table, len(X), seconds)
     evaluator = CrossValidation(Build(table), X, y, plan.folds, {plan.metric.name: plan.metric.scorer}, keep_rows=kind is not None)
-    free = free_levels(evaluator.build, plan.space) if reuse and method != "manual" else {}
+    free = free_levels(evaluator.build, plan.space) if method != "manual" else {}
     limit = trial_timeout if trial_timeout is not None else None if seconds is None else max(_TRIAL_SHARE * seconds, 2.0)
     measures = Columns(evaluator, plan.goal, plan.space, free, patience=math.inf if limit is None else _PATIENCE * limit) if free else evaluator
     study = Study(name, space=plan.space, goal=plan.goal, sampler=method, scheduler=scheduler, ledger=ledger, seed=seed, left_open=free)

@@ -17,7 +17,7 @@ from staytuned.evaluate.cv import CrossValidation, Part, mean_scores
 from staytuned.evaluate.out_of_fold import RowValues
 from staytuned.evaluate.reuse.pipelines import Free, free
 from staytuned.goal import Goal
-from staytuned.space.dims import Choice, Dimension, Law, Ordinal, Value
+from staytuned.space.dims import Choice, Dimension, Int, Law, Ordinal, Value
 from staytuned.space.space import Config, Space
 from staytuned.trial import Alternative, Measurement, Reading, Status, Trial
 
@@ -274,14 +274,15 @@ def _together(build: Callable[[Config, int], Any], config: Config, candidates: M
 
 def levels(dimension: Dimension) -> list[Value]:
     """All values of a dimension that has few enough, else evenly spaced ones on its scale, both ends included."""
-    size = dimension.size
-    if size is not None and size <= (_LISTED if isinstance(dimension, Choice | Ordinal) else MOST):
-        units = (np.arange(size) + 0.5) / size
+    if isinstance(dimension, Choice | Ordinal) and dimension.size <= _LISTED:
+        return list(dimension.choices)
+    if isinstance(dimension, Int) and dimension.size <= MOST:
+        return list(range(dimension.low, dimension.high + 1, dimension.step))
+    if dimension.size is not None and dimension.size <= MOST:
+        units = (np.arange(dimension.size) + 0.5) / dimension.size
+    elif isinstance(dimension, Law):
+        units = (np.arange(SPREAD) + 0.5) / SPREAD  # its ends may be infinite
     else:
-        units = (np.arange(SPREAD) + 0.5) / SPREAD if isinstance(dimension, Law) else np.linspace(0.0, 1.0, SPREAD)
-    values: list[Value] = []
-    for unit in units:
-        value = dimension.from_unit(float(unit))
-        if not any(value is known or value == known for known in values[-1:]):
-            values.append(value)
-    return values
+        units = np.linspace(0.0, 1.0, SPREAD)
+    values = [dimension.from_unit(float(unit)) for unit in units]
+    return values if isinstance(dimension, Choice | Ordinal) else list(dict.fromkeys(values))  # neighbours may be rounded to one whole number

@@ -5,6 +5,7 @@ A scorer's first answer in a process is compared with scikit-learn's own; one th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from inspect import getattr_static
 from typing import Any, TypeAlias
@@ -69,29 +70,22 @@ def accuracy(y: Array, predicted: Array) -> float:
 
 def r2(y: Array, predicted: Array) -> float:
     """R squared, of a target that does not vary 1 or 0."""
-    y, predicted = _column(y), _column(predicted)
-    unexplained = np.sum(1.0 * (y - predicted) ** 2, axis=0)
-    spread = np.sum(1.0 * (y - np.average(y, axis=0)) ** 2, axis=0)
-    if spread[0] == 0.0:
-        return 1.0 if unexplained[0] == 0.0 else 0.0
-    return float(np.average(1.0 - unexplained / spread))
-
-
-def _squared(y: Array, predicted: Array) -> float:
-    return float(np.average((_column(y) - _column(predicted)) ** 2, axis=0)[0])
+    y = y.astype(np.float64, copy=False)
+    unexplained, spread = np.sum((y - predicted) ** 2), np.sum((y - np.mean(y)) ** 2)
+    return float(1.0 - unexplained / spread) if spread else float(unexplained == 0.0)
 
 
 def root_mean_squared(y: Array, predicted: Array) -> float:
     """The root mean squared error."""
-    return float(np.sqrt(np.average((_column(y) - _column(predicted)) ** 2, axis=0))[0])
+    return math.sqrt(_squared(y, predicted))
+
+
+def _squared(y: Array, predicted: Array) -> float:
+    return float(np.mean((y.astype(np.float64, copy=False) - predicted) ** 2))
 
 
 def _absolute(y: Array, predicted: Array) -> float:
-    return float(np.average(np.abs(_column(predicted) - _column(y)), axis=0)[0])
-
-
-def _column(values: Array) -> Array:
-    return values.astype(np.float64, copy=False).reshape(-1, 1)
+    return float(np.mean(np.abs(predicted - y.astype(np.float64, copy=False))))
 
 
 _OURS: dict[Any, Callable[[Array, Array], float]] = {

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from difflib import get_close_matches
+from typing import cast
 
 from staytuned.errors import UsageError
 from staytuned.goal import Goal
 from staytuned.protocols import Scheduler
-from staytuned.schedulers.asha import ASHA, AshaRule
-from staytuned.schedulers.halving import Halving
-from staytuned.schedulers.hyperband import Hyperband, HyperbandRule
-from staytuned.schedulers.median import MedianRule
-from staytuned.schedulers.never import Never
-from staytuned.schedulers.plateau import PlateauRule
-from staytuned.schedulers.population import Population
-from staytuned.schedulers.rungs import checked_lowest
 from staytuned.space.space import Space
 
-_RULES: dict[str, Callable[[Goal], Scheduler]] = {
-    "none": Never,
-    "median": MedianRule,
-    "plateau": PlateauRule,
-    "asha": AshaRule,
-    "hyperband": HyperbandRule,
+_RULES = {  # file and class; a file is loaded when its scheduler is first asked for
+    "none": ("never", "Never"),
+    "median": ("median", "MedianRule"),
+    "plateau": ("plateau", "PlateauRule"),
+    "asha": ("asha", "AshaRule"),
+    "hyperband": ("hyperband", "HyperbandRule"),
 }
-_BY_FIDELITY: dict[str, Callable[[Goal, float], Scheduler]] = {"asha": ASHA, "halving": Halving, "hyperband": Hyperband}
+_BY_FIDELITY = {
+    "asha": ("asha", "ASHA"),
+    "halving": ("halving", "Halving"),
+    "hyperband": ("hyperband", "Hyperband"),
+    "population": ("population", "Population"),
+}
 
 SCHEDULERS = (*_RULES, "halving", "population")
 
@@ -51,14 +50,19 @@ def scheduler_named(name: str, goal: Goal, lowest: float | None = None, space: S
                 f"scheduler={name!r} gives trials a share of the effort: say the least one, such as fidelity=1/27, and read trial.fidelity in the objective; "
                 "for an objective that only reports on the way take 'asha'"
             )
-        return _RULES[known](goal)
+        return _loaded(*_RULES[known])(goal)
+    from staytuned.schedulers.rungs import checked_lowest
+
     checked_lowest(lowest)
-    if known == "population":
-        if space is None:
-            raise UsageError("scheduler='population' changes configs as they run, so the study must be given its space=")
-        return Population(goal, space, steps=max(2, round(1 / lowest)), seed=seed)
     if known not in _BY_FIDELITY:
-        raise UsageError(
-            f"scheduler={name!r} judges what is reported on the way and knows no fidelity={lowest!r}; take {', '.join(_BY_FIDELITY)} or population"
-        )
-    return _BY_FIDELITY[known](goal, lowest)
+        raise UsageError(f"scheduler={name!r} judges what is reported on the way and knows no fidelity={lowest!r}; take one of {', '.join(_BY_FIDELITY)}")
+    scheduler = _loaded(*_BY_FIDELITY[known])
+    if known != "population":
+        return scheduler(goal, lowest)
+    if space is None:
+        raise UsageError("scheduler='population' changes configs as they run, so the study must be given its space=")
+    return scheduler(goal, space, steps=max(2, round(1 / lowest)), seed=seed)
+
+
+def _loaded(file: str, name: str) -> Callable[..., Scheduler]:
+    return cast(Callable[..., Scheduler], getattr(importlib.import_module(f"staytuned.schedulers.{file}"), name))

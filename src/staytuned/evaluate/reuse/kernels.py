@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -197,27 +198,23 @@ class _Kernel:
         return self.tables.get(self, X, lambda table: self.of(_between(view._validate_for_predict(table), self.rows, self.name)))  # type: ignore[no-any-return]
 
 
-@fitted_anew
-class _SVC(SVC):  # type: ignore[misc]
-    """A fitted SVC that shares its kernel matrices with others."""
+def _sharing(kind: Any) -> Any:
+    """Fitted machines of this class that share their kernel matrices with others."""
 
-    SHARED = ("solved_",)
+    def asked(name: str) -> Any:
+        plain = getattr(kind, name)
 
-    def predict(self, X: Any) -> Any:
-        return self.solved_.predict(self.kernel_.with_rows(self, X)) if hasattr(self, "solved_") else super().predict(X)
+        @wraps(plain)
+        def method(self: Any, X: Any) -> Any:
+            return getattr(self.solved_, name)(self.kernel_.with_rows(self, X)) if hasattr(self, "solved_") else plain(self, X)
 
-    def decision_function(self, X: Any) -> Any:
-        return self.solved_.decision_function(self.kernel_.with_rows(self, X)) if hasattr(self, "solved_") else super().decision_function(X)
+        return method
+
+    methods = {name: asked(name) for name in ("predict", "decision_function") if hasattr(kind, name)}
+    return fitted_anew(type(f"_{kind.__name__}", (kind,), {"SHARED": ("solved_",), "__module__": __name__, **methods}))
 
 
-@fitted_anew
-class _SVR(SVR):  # type: ignore[misc]
-    """A fitted SVR that shares its kernel matrices with others."""
-
-    SHARED = ("solved_",)
-
-    def predict(self, X: Any) -> Any:
-        return self.solved_.predict(self.kernel_.with_rows(self, X)) if hasattr(self, "solved_") else super().predict(X)
+_SVC, _SVR = map(_sharing, (SVC, SVR))
 
 
 def _kernel_ridge_holds(estimator: Any) -> bool:
