@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 import staytuned as st
-from staytuned.errors import NotFoundError, SpaceError, SpaceExhausted, UsageError
+from staytuned.errors import NotFoundError, SpaceError, SpaceExhausted, TrialPruned, UsageError
 from staytuned.execute.processes import ProcessExecutor
 from staytuned.goal import Goal
 from staytuned.open_trial import OpenTrial
@@ -677,3 +677,37 @@ def test_an_executor_with_limits_of_its_own_keeps_them_within_a_budget_of_time()
     with ProcessExecutor(1, timeout=0.5) as executor:
         study.optimize(lambda trial: time.sleep(600 * (trial.number == 0)) or 1.0, trials=2, timeout=300, executor=executor)
     assert _statuses(study) == [Status.TIMEOUT, Status.DONE]
+
+
+def test_a_trial_that_asks_stops_when_the_time_is_up_and_is_given_back() -> None:
+    asked = []
+
+    def slow(trial: OpenTrial) -> float:
+        for step in range(1000):
+            if trial.number:
+                asked.append(step)
+                time.sleep(0.01)
+                trial.report(1.0, step)
+                if trial.should_prune():
+                    raise TrialPruned
+        return 1.0
+
+    study = Study(space=LINE, sampler="random", scheduler="none", seed=0)
+    study.optimize(slow, timeout=0.3)
+    assert study.why_ended == "the time was up"
+    assert 1 <= len(asked) < 500
+    assert [trial.status for trial in study.trials] == [Status.DONE, Status.RUNNING]
+    study.optimize(square, trials=1)
+    assert study.trials[1].status is Status.DONE
+    assert len(study.trials) == 2
+
+
+def test_the_first_trial_has_the_time_it_needs_so_that_there_is_something_to_show() -> None:
+    def slow(trial: OpenTrial) -> float:
+        time.sleep(0.05)
+        assert not trial.should_prune()
+        return 1.0
+
+    study = Study(space=LINE, sampler="random", seed=0)
+    study.optimize(slow, timeout=0.01)
+    assert study.best.scores["loss"] == 1.0

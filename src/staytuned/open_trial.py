@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -40,6 +41,8 @@ class OpenTrial:
         proposal: what the sampler would like a define-by-run objective to try.
         fidelity: the share of the full effort (rows, rounds, epochs or folds) to spend, in (0, 1]; None means full.
         continues: the number of the trial that goes on here, so that an objective may go on from what it kept of it; None for a new start.
+        ends: Unix time at which the study's own time is up; infinity if it has no limit, or nothing else to show yet.
+        cut_off: whether the trial was told to stop for that.
     """
 
     number: int
@@ -51,6 +54,8 @@ class OpenTrial:
     proposal: Mapping[str, Value] = field(default_factory=dict)
     fidelity: float | None = None
     continues: int | None = None
+    ends: float = math.inf
+    cut_off: bool = False
     readings: list[Reading] = field(default_factory=list)
     suggested: dict[str, Dimension] = field(default_factory=dict)
 
@@ -92,12 +97,17 @@ class OpenTrial:
         self.readings.append(Reading("step", int(step), {self.goal.metric: float(value)}))
 
     def should_prune(self) -> bool:
-        """Whether the scheduler would stop here; then ``raise staytuned.TrialPruned``."""
+        """Whether the scheduler would stop here, or the study's time is up; then ``raise staytuned.TrialPruned``."""
         return self.stop(self.readings)
 
+    def overdue(self) -> bool:
+        """Whether the study's time is up, so that the trial has to stop; it is given back, and runs anew when the study is continued."""
+        self.cut_off = self.cut_off or time.time() >= self.ends
+        return self.cut_off
+
     def stop(self, readings: Sequence[Reading]) -> bool:
-        """The scheduler's verdict on these readings."""
-        return self.scheduler.judge(self.peers, self._so_far(readings)) is Verdict.STOP
+        """Whether to stop at these readings: the scheduler says so, or the study's time is up."""
+        return self.overdue() or self.scheduler.judge(self.peers, self._so_far(readings)) is Verdict.STOP
 
     def prune(self) -> None:
         """Stop now.

@@ -72,7 +72,7 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
             such dicts, of which each config takes one. Estimators may stand among the values.
         method: manual grid random sobol bayes tpe cma evolution auto, or a Sampler.
         trials: at most; None for no limit, with ``time`` or a finite space. A search continued from a ledger counts those it finds there.
-        time: seconds for the search at most, refit excluded.
+        time: seconds for the search at most, refit excluded. A config under way then stops at its next fold, once another has finished.
         scoring: as in scikit-learn: None (the estimator's own ``score``), a name, a callable, a list or dict of several, or a callable that
             returns a dict. Higher is better.
         cv: as in scikit-learn. The same folds serve every trial.
@@ -488,7 +488,7 @@ class _Unraced:
     evaluator: CrossValidation | Columns
 
     def __call__(self, trial: OpenTrial) -> Measurement:
-        return self.evaluator(trial.config, trial.fidelity, trial.seed)
+        return self.evaluator(trial.config, trial.fidelity, trial.seed, lambda _: trial.overdue())
 
 
 def with_params(estimator: Any, params: Mapping[str, Any]) -> Any:

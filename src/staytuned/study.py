@@ -256,7 +256,8 @@ class Study:
         Args:
             objective: called with an open trial; returns a score, a tuple of one for each objective, scores by metric, or a Measurement.
             trials: new trials at most.
-            timeout: seconds at most. Running trials are cut off at the deadline where they run in processes of their own.
+            timeout: seconds at most. Running trials are cut off at the deadline where they run in processes of their own; elsewhere they stop at their next
+                fold or ``should_prune()``, once another has finished.
             executor: where trials run; any ``concurrent.futures.Executor``. Default: this process, or worker processes if n_jobs or a limit asks for them.
             n_jobs: worker processes; -1 for all processors.
             trial_timeout: seconds per trial; a trial that needs longer is killed.
@@ -358,6 +359,8 @@ class Study:
         except SpaceExhausted as end:
             self.why_ended = "" if flying else str(end)
             return 0
+        if deadline < math.inf and self._story.best is not None:
+            trial.ends = clock.time() + deadline - clock.monotonic()
         within = getattr(executor, "submit_within", None)
         if within is not None and deadline < math.inf:
             limit = getattr(executor, "timeout", None) or math.inf
@@ -377,6 +380,8 @@ class Study:
                 return  # the study's time was up, not the trial's: it is given back
             spent = Cost(seconds=max(clock.time() - self._story.trials[trial.number].started, 0.0))  # a killed worker tells no more
             outcome = _Outcome(failure(problem, spent), {})
+        if outcome.measurement.status is Status.TIMEOUT and clock.monotonic() >= deadline:
+            return
         told = self._record(trial.number, outcome.measurement, outcome.suggested)
         if on_trial is not None:
             on_trial(told)
@@ -628,6 +633,8 @@ class _Run:
 
     def __call__(self, trial: OpenTrial) -> _Outcome:
         measurement = measured(lambda: self.objective(trial), self.goal)
+        if trial.cut_off and measurement.status is Status.PRUNED:
+            measurement = replace(measurement, status=Status.TIMEOUT, cure="the study's time was up")
         return _Outcome(trial.closed(measurement), trial.suggested)
 
 
