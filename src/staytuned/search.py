@@ -9,7 +9,7 @@ import time as clock
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from sklearn.utils.validation import check_is_fitted
 from staytuned.errors import Overtuned, SpaceError, UsageError
 from staytuned.evaluate.columns import Columns, free_levels, unfolded
 from staytuned.evaluate.cv import CrossValidation, Split
+from staytuned.evaluate.effort import Parameter, Rows
 from staytuned.evaluate.honest import Honest
 from staytuned.evaluate.out_of_fold import Kind, kind_of
 from staytuned.evaluate.race import Race
@@ -36,7 +37,10 @@ from staytuned.evaluate.scoring import Scoring
 from staytuned.evaluate.winner import honest_of
 from staytuned.goal import Goal
 from staytuned.open_trial import Evaluated, OpenTrial
-from staytuned.protocols import Fact, Ledger, Sampler
+from staytuned.protocols import Fact, Ledger, Sampler, Scheduler
+from staytuned.schedulers.halving import Halving
+from staytuned.schedulers.named import SCHEDULERS, scheduler_named
+from staytuned.schedulers.rungs import checked_lowest, heights, shares
 from staytuned.space.branches import BRANCH, Branches
 from staytuned.space.codec import space_to_json
 from staytuned.space.space import Config, Space
@@ -46,6 +50,9 @@ from staytuned.trial import Measurement, Status, Trial
 _MOST_ROWS = 200_000  # of a table whose row values are kept
 _MOST_VALUES = 2**28  # of all configs; four bytes each
 _MOST_TRIALS = 100  # taken for granted where only time ends the search
+_BY_SHARE = ("asha", "halving", "hyperband")
+_ETA = 3.0  # of schedulers by name
+_MOST_RUNGS = 3  # below full effort, where no fidelity was given
 
 
 def _offers(search: Any, name: str) -> bool:
@@ -64,7 +71,8 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
     """Tunes an estimator by cross-validation, then fits it with the best config on all rows. Stands wherever RandomizedSearchCV stands.
 
     The first trial is the estimator as it was passed, where its own values lie in the space (origin "default"; not with
-    ``method="grid"``), so that the search never ends behind it for want of trying. Equal scores go to the earlier trial.
+    ``method="grid"``), so that the search never ends behind it for want of trying (with a ``scheduler`` it begins at the lowest rung, as all do). Equal
+    scores go to the earlier trial.
 
     Args:
         estimator: any scikit-learn estimator, a pipeline included. It is cloned, never changed.
@@ -90,6 +98,17 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
             accuracy, ROC AUC of two classes, log loss, R squared, and squared, root squared, absolute and relative errors, with at least 2 folds, a
             metric that decides, no sample weights that reach the scorer, at most 200,000 rows and rows' values of about 1 GiB. True: also with more. They
             are kept in ``ledger``.
+        scheduler: spend little on many configs and much on few: asha, halving or hyperband; or a Scheduler, such as ``ASHA(Goal(), lowest=1/16, eta=4)``, that
+            then pursues the search's own goal. Each config begins at a share of the full effort, and the best third goes on with three times as
+            much, as a new trial; ``trials`` counts them all. Folds are then not raced and no fit is reused (``reuse=True`` and ``race=True`` are refused).
+            On a grid, halving begins with all configs in one bracket. None: every config at full effort; with a ``fidelity``, asha.
+        fidelity: the least share of the full effort, such as 1/9; rungs are at 1, 1/3, 1/9 and so on down to it. None: rungs down to two rows a fold of
+            every class, as in HalvingRandomSearchCV (or to a ``resource`` of 1), but not below 1/27 nor more of them than ``trials`` and the
+            number of configs fill in a bracket of halving.
+        resource: of what there is less at a lower share, as in HalvingRandomSearchCV. "n_samples": of each fold's training rows, in one order
+            for all configs; classes in proportion, groups whole, and of folds in order of time the latest rows (see
+            :class:`~staytuned.evaluate.effort.Rows`). Held-out rows are always all scored. Or a parameter of the estimator that is a positive whole number,
+            such as "n_estimators": of its value, also where that is searched.
         enough: also stop once what is left to gain is probably below this, in the metric's unit; or below "noise", the standard error of the best score
             over its folds (see :class:`~staytuned.enough.Enough`). None to spend all of ``trials`` and ``time``.
         error_score: what ``cv_results_`` shows as the scores of a config that failed; "raise" to raise its error instead.
@@ -103,20 +122,24 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
     Attributes:
         best_estimator_, best_params_, best_score_, best_index_, cv_results_, scorer_, n_splits_, refit_time_, multimetric_: as in scikit-learn. A
             raced-out config has NaN for the folds it did not see, as ``mean_test_score`` its estimate for all folds, and ranks behind every finished one.
-            Failed configs rank last. ``cv_results_`` also has the columns ``status``, ``origin`` and ``trial_seconds``.
+            Failed configs rank last. ``cv_results_`` also has the columns ``status``, ``origin`` and ``trial_seconds``. With a scheduler also
+            ``iter``, the rung, and ``n_resources``: the rows of the table, of which each fold trains on its part, or the parameter's value. The best is then of
+            the highest rung that any reached, and others rank behind; ``params`` is without the resource, and the refit has all of it.
         trials_: the trials, one per row of ``cv_results_``, in the order of proposing; on a grid a trial that measured many values has a row for each.
         reused_: hyperparameters of which each fit measured many values, as a dict to those values.
         honest_: ``best_score_`` corrected for its having been chosen (:class:`~staytuned.evaluate.honest.Honest`), as
             :func:`~staytuned.evaluate.honest.corrected` does it; its ``lead`` is over the estimator as it was passed, and ``said`` says it in words. None
-            where ``honest`` is off, or a trial has no row values, as those of an earlier search without them.
+            where ``honest`` is off, or a trial has no row values, as those of an earlier search without them. With a scheduler it knows only the trials at
+            full effort, and is None if there are none: that those had been chosen among others at lower rungs is not corrected for.
+        n_resources_, n_candidates_: with a scheduler, what trials were given at each rung (the largest, where the parameter itself is searched), and
+            how many trials there were.
         study_: the study, whose ``why_ended`` says what ended the search. It is bound to its ledger and left out of pickles and copies.
 
     Raises:
         UsageError: (a ValueError) arguments that make no sense, or every trial failed; the message says what to do.
 
     Warns:
-        Overtuned: the best score is better than the corrected one by more than the scatter of the rows explains (``honest_.plausible`` is False); not with
-            log loss, of which one row can outweigh all others.
+        Overtuned: the best score is better than the corrected one and outside its interval; not with log loss, of which one row can outweigh all others.
 
     >>> from sklearn.datasets import load_iris
     >>> from sklearn.svm import SVC
@@ -143,6 +166,9 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         race: bool | str = "auto",
         reuse: bool | str = "auto",
         honest: bool | str = "auto",
+        scheduler: str | Scheduler | None = None,
+        fidelity: float | None = None,
+        resource: str = "n_samples",
         enough: float | str | None = None,
         error_score: float | str = np.nan,
         return_train_score: bool = False,
@@ -165,6 +191,9 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         self.race = race
         self.reuse = reuse
         self.honest = honest
+        self.scheduler = scheduler
+        self.fidelity = fidelity
+        self.resource = resource
         self.enough = enough
         self.error_score = error_score
         self.return_train_score = return_train_score
@@ -198,12 +227,14 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         )
         free = self._free(branches, scoring, evaluator)
         kind = self._kind(scoring, evaluator, branches.space, free)
-        evaluator = replace(evaluator, keep_rows=kind is not None and _decider(scoring, self.refit))
-        study = self._study(branches, scoring.goal, evaluator, free)
+        resource = self._resource_of(branches, evaluator, split_params.get("groups"))
+        study = self._study(branches, scoring.goal, evaluator, free, resource)
+        keep_rows = kind is not None and _decider(scoring, self.refit)
+        evaluator = replace(evaluator, keep_rows=keep_rows, resource=None if resource is None else resource.seeded(study.seed))
         measures = Columns(evaluator, scoring.goal, branches.space, free, self.reuse is True, grow=self.method != "grid") if free else evaluator
         self._searched(study, measures, racing=self._races(scoring, len(splits)))
         self.reused_ = {branches.plain[name]: values for name, values in free.items()}
-        self._conclude(study, branches, scoring, len(splits))
+        self._conclude(study, branches, scoring, evaluator)
         self.honest_ = None if kind is None else self._corrected(study, kind, evaluator, split_params.get("groups"))
         if self.refit:
             self._fit_best(X, y, fit_params)
@@ -320,8 +351,81 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         for option in ("race", "reuse", "honest"):
             if getattr(self, option) not in (True, False, "auto"):
                 raise UsageError(f"{option}={getattr(self, option)!r} must be True, False or 'auto'")
+        self._check_scheduler()
         if trials is not None and (not isinstance(trials, numbers.Integral) or int(trials) < 1):
             raise UsageError(f"trials={trials!r} must be a whole number of at least 1, or None with a time limit or a finite space")
+
+    def _check_scheduler(self) -> None:
+        """Whether what was asked for can go together."""
+        if self.scheduler is None and self.fidelity is None:
+            if self.resource != "n_samples":
+                raise UsageError(f"resource={self.resource!r} goes with a scheduler, such as scheduler='asha'")
+            return
+        scheduler: Any = self.scheduler  # nothing has checked these yet
+        resource: Any = self.resource
+        if isinstance(scheduler, str):
+            if scheduler.lower() not in _BY_SHARE:
+                if scheduler.lower() not in SCHEDULERS:
+                    scheduler_named(scheduler, Goal())  # says which was meant
+                raise UsageError(f"scheduler={scheduler!r} does not go with a search, whose fits begin anew every time; take {', '.join(_BY_SHARE)}")
+        elif scheduler is not None:
+            if isinstance(scheduler, type) or not isinstance(scheduler, Scheduler):
+                raise UsageError(f"scheduler={scheduler!r} must be {', '.join(_BY_SHARE)}, or a Scheduler such as ASHA(Goal(), lowest=1/9)")
+            if self.fidelity is not None:
+                raise UsageError(
+                    f"fidelity={self.fidelity!r} goes with the name of a scheduler; tell {type(scheduler).__name__} itself, as in ASHA(Goal(), lowest=1/9)"
+                )
+        if self.fidelity is not None:
+            checked_lowest(self.fidelity, _ETA)
+        if not isinstance(resource, str):
+            raise UsageError(f"resource={resource!r} must be 'n_samples' or the name of one of the estimator's parameters")
+        for option, way in (
+            ("race", "the scheduler already stops what can hardly win"),
+            ("reuse", "the values that come free are not the same at every share"),
+        ):
+            if getattr(self, option) is True:
+                raise UsageError(f"{option}=True does not go with a scheduler: {way}; leave {option} at 'auto', or scheduler and fidelity out")
+
+    @property
+    def _rationed(self) -> bool:
+        return self.scheduler is not None or self.fidelity is not None
+
+    def _resource_of(self, branches: Branches, evaluator: CrossValidation, groups: Any) -> Rows | Parameter | None:
+        """What trials at a share of the effort have less of."""
+        if not self._rationed:
+            return None
+        if self.resource == "n_samples":
+            return Rows.of(evaluator, groups=groups, classify=is_classifier(self.estimator))
+        searched = any(self.resource == name or self.resource.startswith(f"{name}__") for part in branches.parts for name in part)
+        return Parameter(self.resource, searched)
+
+    def _scheduler_of(self, goal: Goal, evaluator: CrossValidation, space: Space, resource: Rows | Parameter | None) -> Scheduler:
+        """The scheduler that was asked for, in pursuit of the search's goal; without one the race over folds."""
+        if resource is None:
+            return Race(goal, len(evaluator.splits))
+        asked: Any = "asha" if self.scheduler is None else self.scheduler
+        if not isinstance(asked, str):
+            resource.check(evaluator, getattr(asked, "lowest", 1.0))
+            return replace(asked, goal=goal) if is_dataclass(asked) and hasattr(asked, "goal") else asked  # type: ignore[return-value,type-var]
+        lowest = self._lowest(evaluator, space, resource) if self.fidelity is None else float(self.fidelity)
+        resource.check(evaluator, shares(lowest, _ETA)[0])
+        if asked.lower() == "halving" and self.method == "grid" and space.size is not None:
+            return Halving(goal, lowest, _ETA, max(int(space.size), round(1 / shares(lowest, _ETA)[0])))
+        return scheduler_named(asked, goal, lowest)
+
+    def _lowest(self, evaluator: CrossValidation, space: Space, resource: Rows | Parameter) -> float:
+        """The least share where none was given."""
+        least = resource.least(evaluator)
+        rungs = min(_MOST_RUNGS, heights(1 / least, _ETA) if least > 0 else _MOST_RUNGS)
+        if rungs < 1:
+            raise UsageError(
+                f"resource={self.resource!r} is too small for a rung below full effort: its least share would be {least:.3g}, and should be at most 1/3; "
+                "give fidelity= yourself, or leave the scheduler out"
+            )
+        most = math.inf if self.trials is None else int(self.trials)
+        while rungs > 1 and (sum(round(_ETA**rung) for rung in range(rungs + 1)) > most or (space.size is not None and _ETA**rungs > space.size)):
+            rungs -= 1
+        return float(_ETA**-rungs)
 
     def _routed(self, scoring: Scoring, params: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """What goes to the estimator, the splitter and the scorer."""
@@ -342,13 +446,19 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         return splits
 
     def _races(self, scoring: Scoring, folds: int) -> bool:
+        if self._rationed:
+            return True  # the scheduler may judge folds too
         wanted = self.race if isinstance(self.race, bool) else self.method != "grid"
         return wanted and folds >= 3 and scoring.decided
 
     def _free(self, branches: Branches, scoring: Scoring, evaluator: CrossValidation) -> dict[str, list[Any]]:
         """What each fit measures at many values."""
         fits = isinstance(self.method, str) and self.method != "manual" and scoring.decided and not (self.method == "grid" and self.return_train_score)
-        return free_levels(evaluator.build, branches.space, inexact=self.reuse is True, listed=self.method == "grid") if self.reuse and fits else {}
+        return (
+            free_levels(evaluator.build, branches.space, inexact=self.reuse is True, listed=self.method == "grid")
+            if self.reuse and fits and not self._rationed
+            else {}
+        )
 
     def _kind(self, scoring: Scoring, evaluator: CrossValidation, space: Space, free: Mapping[str, Sequence[Any]]) -> Kind | None:
         """How the row values of the metric that decides are read; None to keep none."""
@@ -364,13 +474,14 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
 
     def _corrected(self, study: Study, kind: Kind, evaluator: CrossValidation, groups: Any) -> Honest | None:
         """What the best score is worth."""
-        default = next((trial.number for trial in study.trials if trial.origin == "default"), None)
+        full = [trial for trial in study.trials if trial.share == 1]
+        default = _went_on(study.trials, next((trial.number for trial in study.trials if trial.origin == "default"), None))
         ordered = isinstance(self.cv, TimeSeriesSplit)
         splits = evaluator.splits
-        found = honest_of(study.trials, study.ledger.get, kind, study.goal, evaluator.y, splits, groups=groups, ordered=ordered, first=default)
+        found = honest_of(full, study.ledger.get, kind, study.goal, evaluator.y, splits, groups=groups, ordered=ordered, first=default)
         if found is not None and self.verbose > 1:
             print(found.said)
-        if found is not None and not found.plausible and kind.name != "log_loss":  # of which one row, wrong and sure, can outweigh all others
+        if found is not None and not found.low <= found.naive <= found.high and kind.name != "log_loss":  # of which one row, wrong and sure, can outweigh all others
             warnings.warn(
                 f"the best of {found.configs} configs scores {found.naive:.4g}, but what is chosen without a tenth of the rows scores {found.corrected:.4g} "
                 f"on them ({100 * found.level:g} % interval {found.low:.4g} to {found.high:.4g}), and so may this one on new rows; more rows, repeated folds "
@@ -380,16 +491,21 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
             )
         return found
 
-    def _study(self, branches: Branches, goal: Goal, evaluator: CrossValidation, free: Collection[str]) -> Study:
+    def _study(self, branches: Branches, goal: Goal, evaluator: CrossValidation, free: Collection[str], resource: Rows | Parameter | None) -> Study:
         if self.trials is None and self.time is None and self.method != "manual" and branches.space.size is None:
             raise UsageError("trials=None without time= would never end, as the space holds a continuous dimension; give one of them, or only lists")
-        identity = "" if self.ledger is None else search_identity(self.estimator, branches.space, self.scoring, evaluator)
+        scheduler = self._scheduler_of(goal, evaluator, branches.space, resource)
+        identity = (
+            ""
+            if self.ledger is None
+            else search_identity(self.estimator, branches.space, self.scoring, evaluator, *([self.resource] if self._rationed else []))
+        )
         study = Study(
             self.name or (f"search-{identity[:12]}" if identity else None),
             space=branches.space,
             goal=goal,
             sampler=self.method,
-            scheduler=Race(goal, len(evaluator.splits)),
+            scheduler=scheduler,
             ledger=self.ledger,
             seed=_seed(self.random_state),
             left_open=free,
@@ -411,7 +527,7 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
                 print(_line(trial, study.goal))
             if self.error_score == "raise" and trial.status.failed:
                 if trial.status is Status.FAILED:
-                    evaluator(trial.config, None, trial.seed)  # fails again, here and with its own traceback
+                    evaluator(trial.config, trial.fidelity, trial.seed)  # fails again, here and with its own traceback
                 raise UsageError(f"trial {trial.number} failed: {trial.cure}")
 
         study.optimize(
@@ -425,16 +541,21 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
             enough=self.enough,
         )
 
-    def _conclude(self, study: Study, branches: Branches, scoring: Scoring, folds: int) -> None:
+    def _conclude(self, study: Study, branches: Branches, scoring: Scoring, evaluator: CrossValidation) -> None:
         """Everything a fitted search knows, short of the refit."""
+        folds, resource = len(evaluator.splits), evaluator.resource
         ended = [row for trial in _ended(study) for row in unfolded(trial)] if self.method == "grid" else _ended(study)
         trials = tuple(replace(t, config=branches.config(t.config)) for t in ended)
+        spent = [resource.amount(evaluator, t.config, t.share) for t in ended] if isinstance(resource, Rows | Parameter) else None
         _check_failures(trials, study.why_ended)
         names = scoring.names(trials)
         error_score = math.nan if isinstance(self.error_score, str) else float(self.error_score)
         self.study_, self.trials_ = study, trials
         self.multimetric_, self.n_splits_, self.scorer_ = names != ["score"], folds, scoring.asked
-        self.cv_results_ = cv_results(trials, folds, names, train=self.return_train_score, error_score=error_score)
+        self.cv_results_ = cv_results(trials, folds, names, train=self.return_train_score, error_score=error_score, n_resources=spent)
+        if spent is not None:
+            rungs = [self.cv_results_["n_resources"][self.cv_results_["iter"] == rung] for rung in range(self.cv_results_["iter"].max() + 1)]
+            self.n_resources_, self.n_candidates_ = [int(rung.max()) for rung in rungs], [len(rung) for rung in rungs]
         if self.refit or not self.multimetric_:
             deciding = self.refit if self.multimetric_ and isinstance(self.refit, str) else "score"
             self.best_index_ = self._chosen(deciding)
@@ -522,14 +643,14 @@ def _routing() -> bool:
     return bool(sklearn.get_config().get("enable_metadata_routing", False))
 
 
-def search_identity(estimator: Any, space: Space, scoring: Any, evaluator: CrossValidation) -> str:
-    """A hash that is the same for the same search of the same table, in any process."""
+def search_identity(estimator: Any, space: Space, scoring: Any, evaluator: CrossValidation, *more: str) -> str:
+    """A hash that is the same for the same search of the same table, in any process; ``more`` is what else tells it from others."""
     try:
         dimensions = json.dumps(space_to_json(space))
     except SpaceError:  # it holds objects
         dimensions = ", ".join(space.names)
     named = scoring if not callable(scoring) else getattr(scoring, "__qualname__", repr(scoring))
-    parts = (dimensions, str(named), evaluator.X, evaluator.y, list(evaluator.splits))
+    parts = (dimensions, str(named), evaluator.X, evaluator.y, list(evaluator.splits), *more)
     try:
         return str(joblib.hash((clone(estimator), *parts)))
     except Exception:  # an estimator that cannot be pickled, say one with a lambda
@@ -549,9 +670,18 @@ def _ended(study: Study) -> list[Trial]:
     return [trial for trial in study.trials if trial.status is not Status.RUNNING]
 
 
+def _went_on(trials: Sequence[Trial], number: int | None) -> int | None:
+    """The last trial as which this one went on, itself if it did not."""
+    later = {trial.continues: trial.number for trial in trials if trial.continues is not None}
+    while number in later:
+        number = later[number]
+    return number
+
+
 def _line(trial: Trial, goal: Goal) -> str:
     config = ", ".join(f"{name}={value!r}" for name, value in trial.config.items() if name != BRANCH)
     said = trial.cure if trial.status.failed else f"{goal.metric} {goal.score(trial):.6g}"
+    said += "" if trial.fidelity is None else f"  at {trial.share:.3g} of the effort"
     return f"trial {trial.number:>3}  {trial.origin:<9} {trial.status:<7} {trial.cost.seconds:6.2f} s  {said}  {config}"
 
 

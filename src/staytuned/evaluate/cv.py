@@ -6,8 +6,8 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,14 @@ Scorer: TypeAlias = Callable[..., float | Mapping[str, float]]
 Split: TypeAlias = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
 
 
+class Resource(Protocol):
+    """What a share of the full effort means."""
+
+    def at(self, cv: CrossValidation, share: float) -> CrossValidation:
+        """The same cross-validation at a share in (0, 1) of its effort."""
+        ...
+
+
 @dataclass(frozen=True)
 class CrossValidation:
     """An evaluator: builds the estimator of a config, fits it on each fold's training rows and scores it on the rest.
@@ -41,7 +49,8 @@ class CrossValidation:
         score_params: passed to every scorer, cut likewise.
         keep_rows: keep in the measurement what each held-out row said, by the first scorer; or by the one given here, which is one of several
             that are called together.
-        prefixes: first steps of pipelines that several configs have in common, kept in memory for each fold.
+        resource: what a trial at a share of the effort spends less of (see ``effort``); None for none, so that every trial is a full one.
+        prefixes: first steps of pipelines that several configs have in common, kept in memory for each fold and number of training rows.
     """
 
     build: Callable[[Config, int], Any]
@@ -53,16 +62,23 @@ class CrossValidation:
     fit_params: Mapping[str, Any] = field(default_factory=dict)
     score_params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     keep_rows: bool | Scorer = False
+    resource: Resource | None = None
     prefixes: Prefixes = field(default_factory=Prefixes, compare=False, repr=False)
 
     def __call__(
         self,
         config: Config,
-        fidelity: float | None = None,  # noqa: ARG002 - the seam offers a fidelity; all folds are full ones here
+        fidelity: float | None = None,
         seed: int = 0,
         stop: Callable[[Sequence[Reading]], bool] | None = None,
     ) -> Measurement:
-        """The mean over folds; PRUNED with the folds so far if ``stop(readings)`` says so after one of them."""
+        """The mean over folds; PRUNED with the folds so far if ``stop(readings)`` says so after one of them.
+
+        Args:
+            fidelity: share of the full effort in (0, 1], as ``resource`` means it; None for all.
+        """
+        if self.resource is not None and fidelity is not None and fidelity < 1:
+            return replace(self.resource.at(self, fidelity), resource=None)(config, None, seed, stop)
         readings: list[Reading] = []
         kept = RowValues()
         status, cure = Status.DONE, ""
@@ -125,12 +141,12 @@ class Part:
     def fitted(self, estimator: Any) -> Any:
         """It or what passes for it, fitted on the training rows; first steps that an earlier one had too are not fitted again."""
         with _unconverged():
-            return self.cv.prefixes.fitted(estimator, self.X, self.y, self.fit_params, self.index, self.X_test)
+            return self.cv.prefixes.fitted(estimator, self.X, self.y, self.fit_params, self._rows, self.X_test)
 
     def views(self, estimator: Any, free: Free, configs: Sequence[Config]) -> Sequence[Any]:
         """One fit on the training rows, as it would be with each of these configs."""
         with _unconverged():
-            return self.cv.prefixes.views(free, estimator, configs, self.X, self.y, self.fit_params, self.index, self.X_test)
+            return self.cv.prefixes.views(free, estimator, configs, self.X, self.y, self.fit_params, self._rows, self.X_test)
 
     def scores(self, estimator: Any) -> dict[str, float]:
         """Every metric on the rows held out."""
@@ -146,6 +162,11 @@ class Part:
     def train_scores(self, estimator: Any) -> dict[str, float]:
         """Every metric on the rows fitted on."""
         return self.cv.scores(estimator, self.X, self.y, self.cv.splits[self.index][0])
+
+    @property
+    def _rows(self) -> tuple[int, int]:
+        """What tells the training rows from those of other folds, and from a share of them: shares begin alike."""
+        return self.index, len(self.cv.splits[self.index][0])
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ class Prefixes:
 
     A step is taken from an earlier candidate where it and all before it are of the same class, with the same parameters and fit parameters. Not
     shared, nor what follows: a step that draws at random without a seed, and one that cannot be hashed, such as one with a lambda.
-    A Prefixes belongs to one table: rows and target are known by the number of the fold alone.
+    A Prefixes belongs to one table: rows and target are known by the fold alone.
 
     Args:
         limit: bytes; the least recently used goes first, and what is larger is not kept.
@@ -36,13 +36,13 @@ class Prefixes:
     def __getstate__(self) -> dict[str, Any]:
         return {"limit": self.limit, "_held": OrderedDict(), "_bytes": 0}  # another process makes its own
 
-    def fitted(self, estimator: Any, X: Any, y: Any, fit_params: Mapping[str, Any], fold: int, X_test: Any = None) -> Any:
+    def fitted(self, estimator: Any, X: Any, y: Any, fit_params: Mapping[str, Any], fold: Hashable, X_test: Any = None) -> Any:
         """The estimator fitted to the fold's training rows.
 
         Args:
             estimator: unfitted, the caller's own.
             X, y: training rows. fit_params: for ``fit``, cut to them.
-            fold: its number.
+            fold: what tells these rows from others, such as the fold's number and how many they are.
             X_test: the very table that the result will be scored on; what the shared steps make of it is kept too, and so for X.
 
         Returns:
@@ -57,7 +57,7 @@ class Prefixes:
         return view_of(estimator, [*head, *tail.steps], tables)
 
     def views(
-        self, free: Free, estimator: Any, configs: Sequence[Config], X: Any, y: Any, fit_params: Mapping[str, Any], fold: int, X_test: Any = None
+        self, free: Free, estimator: Any, configs: Sequence[Config], X: Any, y: Any, fit_params: Mapping[str, Any], fold: Hashable, X_test: Any = None
     ) -> Sequence[Any]:
         """``free.views``, with the steps before the first that varies taken from earlier candidates."""
         if not isinstance(free.views, PipelineViews) or not stepwise(estimator, fit_params) or estimator.memory is not None:
@@ -67,7 +67,7 @@ class Prefixes:
         head, table, tables = self._head(estimator, place, X, y, fit_params, fold, X_test)
         return free.views.after(head, tables, estimator, configs, table, y, fit_params)
 
-    def _head(self, pipeline: Any, place: int, X: Any, y: Any, fit_params: Mapping[str, Any], fold: int, X_test: Any) -> tuple[Steps, Any, _Known]:
+    def _head(self, pipeline: Any, place: int, X: Any, y: Any, fit_params: Mapping[str, Any], fold: Hashable, X_test: Any) -> tuple[Steps, Any, _Known]:
         """The first steps fitted, the training table as they leave it, and what is known of the tables to be scored."""
         keys = _keys(pipeline, place, fit_params, fold)
         done = next((i for i in range(len(keys), 0, -1) if keys[i - 1] in self._held), 0)
@@ -137,7 +137,7 @@ class _Known:
         return result
 
 
-def _keys(pipeline: Any, place: int, fit_params: Mapping[str, Any], fold: int) -> list[tuple[Any, ...]]:
+def _keys(pipeline: Any, place: int, fit_params: Mapping[str, Any], fold: Hashable) -> list[tuple[Any, ...]]:
     """One per first step, as far as they can be shared."""
     keys: list[tuple[Any, ...]] = []
     before = ""
