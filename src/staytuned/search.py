@@ -481,7 +481,8 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         found = honest_of(full, study.ledger.get, kind, study.goal, evaluator.y, splits, groups=groups, ordered=ordered, first=default)
         if found is not None and self.verbose > 1:
             print(found.said)
-        if found is not None and not found.low <= found.naive <= found.high and kind.name != "log_loss":  # of which one row, wrong and sure, can outweigh all others
+        told = kind.name != "log_loss"  # of which one row, wrong and sure, can outweigh all others
+        if found is not None and told and not found.low <= found.naive <= found.high:
             warnings.warn(
                 f"the best of {found.configs} configs scores {found.naive:.4g}, but what is chosen without a tenth of the rows scores {found.corrected:.4g} "
                 f"on them ({100 * found.level:g} % interval {found.low:.4g} to {found.high:.4g}), and so may this one on new rows; more rows, repeated folds "
