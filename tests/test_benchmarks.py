@@ -148,6 +148,7 @@ def made_up(tmp_path: Path) -> Path:
         ("evaluate/reach.py", ["--only", "concrete", "--estimators", "svm"], "of the time"),
         ("evaluate/bias.py", ["--only", "equal", "--replications", "5", "--no-store"], "30 configs of equal risk"),
         ("evaluate/enough.py", ["--only", "concrete", "--seeds", "1"], "of 1 searches"),
+        ("execute/efficiency.py", ["--only", "threads", "--workers", "4", "--trials", "8", "--seconds", "0.1"], "of 4 workers' time"),
     ],
 )
 def test_what_measuring_less_is_worth(script: str, arguments: list[str], said: str, made_up: Path) -> None:

@@ -151,7 +151,7 @@ BAD_WORDS = {
     "tune ok.csv --target survived --name a/b": "name='a/b'",
     "tune ok.csv --target survived --name ''": "name=''",
     "tune ok.csv --target survived --out ok.csv": "--out 'ok.csv'",
-    "tune ok.csv --target survived --ledger postgresql://x/y": "postgresql is not supported",
+    "tune ok.csv --target survived --ledger s3://x/y": "names no ledger",
     "tune ok.csv --target survived --ledger .": "is a folder",
     "tune ok.csv --target survived --ledger ok.csv": "is not a ledger",
     "models --ledger nope.db": "no ledger at 'nope.db'",
@@ -221,7 +221,8 @@ def test_version_and_help(say):
     assert (code, "Commands:" in out) == (2, True)
     _, out, _ = say("--help")
     verbs = re.findall(r"^  ([a-z]+)  ", out.partition("Commands:")[2], flags=re.MULTILINE)
-    assert verbs == ["tune", "compare", "models", "predict", "watch", "tend", "history", "promote", "rollback"]
+    assert verbs[:9] == ["tune", "compare", "models", "predict", "watch", "tend", "history", "promote", "rollback"]
+    assert verbs[9:] == ["studies", "show", "trials", "best", "work", "delete", "check", "export", "import", "copy", "gc"]
     assert "..." not in out.partition("Commands:")[2]  # every summary fits its line
     for verb in verbs:
         code, out, err = say(f"{verb} --help")
@@ -373,7 +374,7 @@ def test_promote_and_roll_back(say):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr("staytuned.cli.open_ledger", lambda where, read_only=False: SqlLedger(where, read_only=read_only, patience=0.1))
+    monkeypatch.setattr("staytuned.cli.places.open_ledger", lambda where, read_only=False: SqlLedger(where, read_only=read_only, patience=0.1))
 
 
 @pytest.mark.usefixtures("impatient")

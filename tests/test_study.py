@@ -406,7 +406,7 @@ def test_auto_walks_150_points_without_a_repeat_and_says_that_the_space_is_used_
 
 @pytest.mark.parametrize("space", [LINE, None])
 def test_what_would_never_end_is_refused(space: Any) -> None:
-    with pytest.raises(UsageError, match="without trials= or timeout= would never end"):
+    with pytest.raises(UsageError, match="without trials=, total= or timeout= would never end"):
         Study(space=space).optimize(square)
 
 

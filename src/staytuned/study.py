@@ -18,6 +18,7 @@ from staytuned.enough import Enough
 from staytuned.errors import NotFoundError, SpaceError, SpaceExhausted, TrialTimeout, UsageError
 from staytuned.evaluate.guard import failure, measured, told
 from staytuned.execute.choose import executor_for
+from staytuned.execute.crew import Crew, crew_of
 from staytuned.goal import Budget, Goal, value_of
 from staytuned.insight.frame import frame
 from staytuned.left_open import LeftOpen, without
@@ -41,10 +42,11 @@ from staytuned.trial import Cost, History, Measurement, Status, Trial, measureme
 Objective: TypeAlias = Callable[[OpenTrial], Any]
 OnTrial: TypeAlias = Callable[[Trial], None]
 
+_GRACE = 1.0  # seconds that trials have to come in once the time is up
 _PAUSE = 0.05  # seconds between looks whether other workers have ended what the scheduler waits for
 _LEASE = 60.0  # seconds; a worker says three times in it that it lives
 _RETRY = 2
-_STEP_BACK = 0.5  # seconds at most before a worker that was overtaken tries again
+_STEP_BACK = 2.0  # seconds at most before a worker that was overtaken tries again
 
 
 class Study:
@@ -105,6 +107,7 @@ class Study:
         self._watch = Watch(lease)
         self._retry = _checked_retry(retry)
         self._read_to = 0
+        self._total: int | None = None  # trials that the study may have in all, while optimize() was told so
         self._made: tuple[Space, Sampler] | None = None
         self._briefed: tuple[int, History] = (0, ())
         if isinstance(sampler, str):
@@ -202,16 +205,23 @@ class Study:
         """
         misses = 0
         while True:
+            begun = clock.monotonic()
             self.refresh()
             if (left := self._left_over()) is not None:
                 return self._opened(left)
             number = len(self._story.trials)
+            if self._total is not None and number >= self._total:
+                raise _Waiting(f"the study has {number} trials, and total={self._total} asks for no more")
             queued, trial = self._next(number)
             body = trial_to_json(trial, self._space) | {"queued": queued, "by": self._hold.owner}
             if self._began(number, Fact(self._stream, "asked", body, key=f"asked/{number}")):
                 return self._opened(self._story.trials[number])
-            misses += 1  # another worker was faster, which makes this proposal worthless: the more there are, the longer each steps back
-            clock.sleep(min(0.001 * 2 ** min(misses, 10), _STEP_BACK) * generator(self.seed, "step back", self._hold.owner, misses).uniform())
+            # Another worker was faster, which makes this proposal worthless. The longer they queue for the ledger, the longer each steps back.
+            misses += 1
+            clock.sleep(
+                min(max(clock.monotonic() - begun, 0.001) * 2 ** min(misses, 10), _STEP_BACK)
+                * generator(self.seed, "step back", self._hold.owner, misses).uniform()
+            )
 
     def tell(self, trial: OpenTrial | Trial | int, result: float | Sequence[float] | Mapping[str, float] | Status | str | Measurement) -> Trial:
         """Record what came back. Telling a trial twice changes nothing: the first word counts.
@@ -241,6 +251,7 @@ class Study:
         trials: int | None = None,
         timeout: float | None = None,
         *,
+        total: int | None = None,
         executor: Executor | None = None,
         n_jobs: int | None = None,
         trial_timeout: float | None = None,
@@ -255,41 +266,56 @@ class Study:
 
         Args:
             objective: called with an open trial; returns a score, a tuple of one for each objective, scores by metric, or a Measurement.
-            trials: new trials at most.
+            trials: new trials at most, of this worker.
             timeout: seconds at most. Running trials are cut off at the deadline where they run in processes of their own; elsewhere they stop at their next
                 fold or ``should_prune()``, once another has finished.
-            executor: where trials run; any ``concurrent.futures.Executor``. Default: this process, or worker processes if n_jobs or a limit asks for them.
-            n_jobs: worker processes; -1 for all processors.
-            trial_timeout: seconds per trial; a trial that needs longer is killed.
-            memory: bytes per trial; a trial that needs more is killed.
+            total: trials that the study has in all at most, whoever runs them. Any number of workers that are told the same number end when exactly so
+                many have ended: the last ones wait for each other, and take over what a dead one left.
+            executor: where trials run; any ``concurrent.futures.Executor``, such as Dask's ``client.get_executor()`` or
+                :class:`~staytuned.execute.ray.RayExecutor`. Default: this process, or worker processes if n_jobs or a limit asks for them.
+            n_jobs: worker processes; -1 for all processors. With an executor: how many trials it is given at once, None for as many as it has workers.
+            trial_timeout: seconds per trial; a trial that needs longer is killed. Not with an executor, which has limits of its own or none.
+            memory: bytes per trial; a trial that needs more is killed. Not with an executor.
             on_trial: called with every trial as it ends.
             enough: also stop once what is left to gain is probably below this, in the metric's unit; or below "noise", the standard error of the best
                 score over its folds. Looked at after every fifth trial from the 30th on, whatever the sampler; a study that has enough ends at once.
                 None to go on. See :class:`~staytuned.enough.Enough`.
 
         Raises:
-            UsageError: neither trials nor timeout, or a nonsensical one; ``enough`` with several objectives or limits, or "noise" without folds.
+            UsageError: neither trials nor total nor timeout, or a nonsensical one; ``enough`` with several objectives or limits, or "noise" without folds; an
+                executor together with limits on a trial.
         """
-        budget = Budget(trials, timeout)
-        if trials is None and timeout is None and self._method != "manual" and (self._space is None or without(self._space, self._left_open).size is None):
-            raise UsageError("optimize() without trials= or timeout= would never end on this space; give one")
+        budget, total = Budget(trials, timeout), _checked_total(total)
+        endless = trials is None and total is None and timeout is None and self._method != "manual"
+        if endless and (self._space is None or without(self._space, self._left_open).size is None):
+            raise UsageError("optimize() without trials=, total= or timeout= would never end on this space; give one")
         satisfied = None if enough is None else Enough(self.goal, enough, self.seed, self._left_open)
         deadline = math.inf if budget.seconds is None else clock.monotonic() + budget.seconds
         ours = executor is None
-        executor = executor if executor is not None else executor_for(n_jobs, timeout=trial_timeout, memory=memory)
+        if executor is None:
+            executor = executor_for(n_jobs, timeout=trial_timeout, memory=memory)
+        elif trial_timeout is not None or memory is not None:
+            limits = f"trial_timeout={trial_timeout!r}, memory={memory!r}"
+            raise UsageError(f"{limits} cannot be given to an executor that is there already; make it with them, as in ProcessExecutor(8, timeout=60)")
         try:
-            self._loop(_Run(objective, self.goal), budget.trials, deadline, executor, on_trial, satisfied)
+            crew = crew_of(executor, None if ours else n_jobs)
+            self._total = total
+            self._loop(_Run(objective, self.goal), budget.trials, deadline, crew, on_trial, satisfied)
         except BaseException:
             if ours and hasattr(executor, "kill"):
                 executor.kill()  # nobody waits for trials whose results nobody will read
             raise
         finally:
+            self._total = None
             if ours:
                 executor.shutdown(wait=True, cancel_futures=True)
 
     def refresh(self) -> None:
         """Take in what the ledger has heard since the last look."""
-        for fact in self.ledger.read(self._stream, self._read_to):
+        news = self.ledger.read(self._stream, self._read_to)
+        news.reverse()
+        while news:
+            fact = news.pop()  # gone before the next one: of a long study there would be twice as much in memory
             self._read_to = fact.id
             self._story.take_in(fact)
             if fact.kind == "told":
@@ -308,34 +334,31 @@ class Study:
 
     # the loop
 
-    def _loop(self, run: _Run, trials: int | None, deadline: float, executor: Executor, on_trial: OnTrial | None, satisfied: Enough | None = None) -> None:
+    def _loop(self, run: _Run, trials: int | None, deadline: float, crew: Crew, on_trial: OnTrial | None, satisfied: Enough | None = None) -> None:
         flying: dict[Future[_Outcome], OpenTrial] = {}
-        workers = int(getattr(executor, "workers", getattr(executor, "_max_workers", 1)))
         begun, self.why_ended = 0, ""
-        with self._given_back():
+        with self._given_back(), _cancelled_at_the_end(flying):
             while True:
-                while len(flying) < workers and not self.why_ended:
+                while not self.why_ended and len(flying) < crew.under_way:
                     if trials is not None and begun >= trials:
                         self.why_ended = f"all {trials} trials asked for were run"
                     elif clock.monotonic() >= deadline:
                         self.why_ended = "the time was up"
                     elif satisfied is not None and not self._story.queue and (reason := satisfied.reason(self._story.trials, self._story.space)):
                         self.why_ended = reason
-                    elif self._launched(run, executor, deadline, flying):
+                    elif self._launched(run, crew, deadline, flying):
                         begun += 1
                     elif flying:
                         break  # once they have landed there may be more to do
                 if not flying:
                     self.why_ended += self._unkept()
                     return
-                patience = None if deadline == math.inf else max(deadline - clock.monotonic(), 0) + 1
-                landed, _ = wait(flying, timeout=patience, return_when=FIRST_COMPLETED)
+                patience = min(crew.glance, max(deadline - clock.monotonic(), 0) + _GRACE)
+                landed, _ = wait(flying, timeout=None if patience == math.inf else patience, return_when=FIRST_COMPLETED)
                 for future in landed:
                     self._land(future, flying.pop(future), deadline, on_trial)
-                if not landed:  # past the deadline, on an executor that cannot cut trials off
+                if not landed and clock.monotonic() >= deadline + _GRACE:  # on an executor that cannot cut trials off
                     self.why_ended = f"the time was up{self._unkept()}"
-                    for future in flying:
-                        future.cancel()
                     return
 
     def _unkept(self) -> str:
@@ -347,7 +370,7 @@ class Study:
         values = " and ".join(f"{limit.metric}={value_of(nearest.measurement, limit.metric):.6g}, not {limit.sense} {limit.bound:.6g}" for limit in broken)
         return f"; no trial keeps the limits, the nearest is trial {nearest.number} with {values}"
 
-    def _launched(self, run: _Run, executor: Executor, deadline: float, flying: dict[Future[_Outcome], OpenTrial]) -> int:
+    def _launched(self, run: _Run, crew: Crew, deadline: float, flying: dict[Future[_Outcome], OpenTrial]) -> int:
         try:
             trial = self.ask()
         except _Waiting as pause:
@@ -361,13 +384,7 @@ class Study:
             return 0
         if deadline < math.inf and self._story.best is not None:
             trial.ends = clock.time() + deadline - clock.monotonic()
-        within = getattr(executor, "submit_within", None)
-        if within is not None and deadline < math.inf:
-            limit = getattr(executor, "timeout", None) or math.inf
-            future = within(min(limit, max(deadline - clock.monotonic(), 0.001)), run, trial)
-        else:
-            future = executor.submit(run, trial)
-        flying[future] = trial
+        flying[crew.submit(run, trial, deadline - clock.monotonic())] = trial
         return 1
 
     def _land(self, future: Future[_Outcome], trial: OpenTrial, deadline: float, on_trial: OnTrial | None) -> None:
@@ -606,6 +623,16 @@ def minimize(
     return study.best
 
 
+@contextmanager
+def _cancelled_at_the_end(flying: Mapping[Future[_Outcome], OpenTrial]) -> Iterator[None]:
+    """However the loop ends, nobody will read what is still under way."""
+    try:
+        yield
+    finally:
+        for future in flying:
+            future.cancel()
+
+
 class _Waiting(SpaceExhausted):
     """The scheduler begins nothing before a trial under way has ended."""
 
@@ -659,6 +686,12 @@ def _checked_retry(retry: Any) -> int:
     if isinstance(retry, bool) or not isinstance(retry, Integral) or int(retry) < 0:
         raise UsageError(f"retry={retry!r} must be a whole number of at least 0: how often a trial whose worker died is run again")
     return int(retry)
+
+
+def _checked_total(total: Any) -> int | None:
+    if total is not None and (isinstance(total, bool) or not isinstance(total, Integral) or int(total) < 1):
+        raise UsageError(f"total={total!r} must be a whole number of at least 1: how many trials the study should have in all")
+    return None if total is None else int(total)
 
 
 def _checked_seed(seed: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -92,6 +93,8 @@ class Measurement:
         rows: what each held-out row said of each config of the column, or of the one config: an .npy file (n_configs, n_rows), rows in the
             order of the folds seen. Only on the way from an evaluator to a ledger.
         rows_at: the digest under which a ledger keeps ``rows``; empty for none.
+        log: the end of what it wrote to stdout and stderr and logged as a warning or worse, wherever it ran; empty if it said nothing or was killed.
+        traceback: the end of its exception's, as text; empty if none was raised.
     """
 
     scores: Mapping[str, float] = field(default_factory=dict)
@@ -103,6 +106,8 @@ class Measurement:
     column: Sequence[Alternative] = ()
     rows: bytes = field(default=b"", repr=False)
     rows_at: str = ""
+    log: str = ""
+    traceback: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +159,16 @@ class Trial:
     def cure(self) -> str:
         return "" if self.measurement is None else self.measurement.cure
 
+    @property
+    def log(self) -> str:
+        """The end of what it printed and logged."""
+        return "" if self.measurement is None else self.measurement.log
+
+    @property
+    def traceback(self) -> str:
+        """The end of its exception's traceback."""
+        return "" if self.measurement is None else self.measurement.traceback
+
     def measured(self, measurement: Measurement) -> Trial:
         """This trial with its measurement, and with the config the objective ended up using."""
         config = self.config if measurement.config is None else dict(measurement.config)
@@ -180,7 +195,7 @@ def trial_from_json(body: Mapping[str, Any], space: Space | None = None) -> Tria
     return Trial(
         number=body["number"],
         config=config_from_json(body["config"], space),
-        origin=body["origin"],
+        origin=sys.intern(body["origin"]),
         seed=body["seed"],
         fidelity=body["fidelity"],
         started=body["started"],
@@ -204,6 +219,10 @@ def measurement_to_json(measurement: Measurement, space: Space | None = None) ->
         body["column"] = [[config_to_json(a.values, space), [_scores_to_json(scores) for scores in a.scores]] for a in measurement.column]
     if measurement.rows_at:
         body["rows_at"] = measurement.rows_at
+    if measurement.log:
+        body["log"] = measurement.log
+    if measurement.traceback:
+        body["traceback"] = measurement.traceback
     return body
 
 
@@ -218,6 +237,8 @@ def measurement_from_json(body: Mapping[str, Any], space: Space | None = None) -
         config=config_from_json(body["config"], space) if "config" in body else None,
         column=tuple(Alternative(config_from_json(v, space), tuple(map(_scores_from_json, scores))) for v, scores in body.get("column", ())),
         rows_at=body.get("rows_at", ""),
+        log=body.get("log", ""),
+        traceback=body.get("traceback", ""),
     )
 
 
@@ -236,4 +257,4 @@ def _scores_to_json(scores: Mapping[str, float]) -> dict[str, Any]:
 
 
 def _scores_from_json(body: Mapping[str, Any]) -> dict[str, float]:
-    return {name: float(s) for name, s in body.items()}
+    return {sys.intern(name): float(s) for name, s in body.items()}  # or each of 100,000 trials keeps names of its own

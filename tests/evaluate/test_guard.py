@@ -268,5 +268,7 @@ def test_an_outcome_that_will_not_be_read_is_a_failure() -> None:
         def __float__(self) -> float:
             raise RuntimeError("not now")
 
-    assert told(Stubborn(), "auc") == Measurement(status=Status.FAILED, cure=told(Stubborn(), "auc").cure)  # type: ignore[arg-type]
+    failed = told(Stubborn(), "auc")  # type: ignore[arg-type]
+    assert failed == Measurement(status=Status.FAILED, cure=failed.cure, traceback=failed.traceback)
+    assert failed.traceback.endswith("RuntimeError: not now\n")
     assert measured(lambda: Stubborn(), "auc").cure.startswith("RuntimeError: not now")  # type: ignore[arg-type, return-value]

@@ -57,6 +57,19 @@ class Server:
         self._process.send_signal(self._stop)
         self._process.wait()
 
+    def crash(self) -> None:
+        """End it without a word to those who are connected, and without writing anything more (PostgreSQL)."""
+        self._process.send_signal(signal.SIGQUIT)
+        self._process.wait()
+
+    def listen(self, address: str) -> None:
+        """Start it again so that it is reached at an address of a network of tests too; empty for the socket alone (PostgreSQL)."""
+        with (self._folder / "data" / "pg_hba.conf").open("a") as rules:
+            rules.write("host all all samenet scram-sha-256\n")
+        self.stop()
+        self._command[self._command.index("-h") + 1] = address
+        self.start()
+
     def run(self, *statements: str, database: str | None = None) -> None:
         engine = create_engine(self.sqlalchemy_url(database or self._first), poolclass=NullPool, isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from staytuned.errors import TrialKilled, TrialOutOfMemory, TrialPruned, TrialTimeout
+from staytuned.evaluate.output import kept_output, shortened
 from staytuned.goal import COSTS, Goal, value_of
 from staytuned.trial import Cost, Measurement, Status
 
@@ -41,7 +42,8 @@ def measured(work: Callable[[], Outcome], goal: Goal | str) -> Measurement:
 
     The cost is the wall-clock time; the processor time of all threads of this process, so that what runs beside it in other
     threads is counted too; and the largest resident size this process ever had, before the work included. A cost
-    that a measurement brings with it stays.
+    that a measurement brings with it stays. The end of what the work wrote and logged meanwhile is the measurement's ``log``, as far as
+    :func:`~staytuned.evaluate.output.kept_output` sees it; of an exception the measurement has the traceback.
 
     >>> measured(lambda: 0.25, "loss").scores
     {'loss': 0.25}
@@ -55,14 +57,16 @@ def measured(work: Callable[[], Outcome], goal: Goal | str) -> Measurement:
     def cost() -> Cost:
         return Cost(time.perf_counter() - wall, time.process_time() - cpu, _peak_memory())
 
-    try:
-        measurement = _read(work(), goal)
-        return _judged(replace(measurement, cost=cost()) if measurement.cost == _NOTHING else measurement, goal)
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as problem:
-        _log.debug("the work raised an exception", exc_info=True)
-        return failure(problem, cost())
+    with kept_output() as output:
+        try:
+            measurement = _read(work(), goal)
+            measurement = _judged(replace(measurement, cost=cost()) if measurement.cost == _NOTHING else measurement, goal)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as problem:
+            _log.debug("the work raised an exception", exc_info=True)
+            measurement = failure(problem, cost())
+    return replace(measurement, log=output.text) if output.text and not measurement.log else measurement
 
 
 def told(outcome: Outcome, goal: Goal | str) -> Measurement:
@@ -77,7 +81,7 @@ def told(outcome: Outcome, goal: Goal | str) -> Measurement:
 def failure(problem: BaseException, cost: Cost = _NOTHING) -> Measurement:
     """The measurement of work that ended in an exception, its own or the one its future holds."""
     status = next((status for kinds, status in _STATUS if isinstance(problem, kinds)), Status.FAILED)
-    return Measurement(status=status, cure=_cure(problem, status), cost=cost)
+    return Measurement(status=status, cure=_cure(problem, status), cost=cost, traceback=_traced(problem))
 
 
 def _as_goal(goal: Goal | str) -> Goal:
@@ -175,7 +179,18 @@ def _place(problem: BaseException) -> str:
     return f"; at {Path(code.co_filename).name}:{line} in {code.co_name}"
 
 
-_INSTALLED = ("<frozen ", str(Path(__file__).parents[1]), *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")))
+def _traced(problem: BaseException) -> str:
+    """Its traceback from the first frame that is not this library's own; empty for what is no error of the work."""
+    place = problem.__traceback__
+    if isinstance(problem, TrialPruned | TrialKilled | BrokenExecutor | CancelledError) or (place is None and not hasattr(problem, "__notes__")):
+        return ""
+    while place is not None and place.tb_next is not None and place.tb_frame.f_code.co_filename.startswith(_OURS):
+        place = place.tb_next
+    return shortened("".join(traceback.format_exception(type(problem), problem, place)))
+
+
+_OURS = str(Path(__file__).parents[1])
+_INSTALLED = ("<frozen ", _OURS, *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")))
 
 
 def _peak_memory() -> int:

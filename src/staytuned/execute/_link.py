@@ -174,7 +174,7 @@ class Link:
 
 def _opened(word: str, body: bytes) -> tuple[Any, BaseException | None]:
     if word == "raised":
-        return None, _opened_problem(body)
+        return None, opened_problem(body)
     if word == "unsendable":
         return None, UsageError(f"the task's result cannot be sent back from its process ({body.decode()}); return plain numbers, arrays or records")
     try:
@@ -185,7 +185,7 @@ def _opened(word: str, body: bytes) -> tuple[Any, BaseException | None]:
         return None, refusal
 
 
-def _opened_problem(body: bytes) -> BaseException:
+def opened_problem(body: bytes) -> BaseException:
     packed, text = pickle.loads(body)
     problem: BaseException
     try:

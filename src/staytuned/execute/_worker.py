@@ -81,7 +81,7 @@ def _outcome(work: Callable[[], Any]) -> tuple[str, bytes]:
     except (SystemExit, KeyboardInterrupt) as farewell:
         _leave(farewell)
     except BaseException as problem:
-        return "raised", _packed_problem(problem)
+        return "raised", packed_problem(problem)
     try:
         return "returned", cloudpickle.dumps(result)
     except Exception as problem:
@@ -102,7 +102,7 @@ def _flush() -> None:
             stream.flush()
 
 
-def _packed_problem(problem: BaseException) -> bytes:
+def packed_problem(problem: BaseException) -> bytes:
     """(the pickled exception, its traceback as text): two steps, so that the parent has the text whatever happens to the first."""
     import cloudpickle
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -54,8 +55,8 @@ def config_to_json(config: Mapping[str, Any], space: Space | None = None) -> dic
 
 
 def config_from_json(body: Mapping[str, Any], space: Space | None = None) -> Config:
-    """The config that was written by :func:`config_to_json`."""
-    return {name: _value_from_json(name, value, space) for name, value in body.items()}
+    """The config that was written by :func:`config_to_json`; its names are the same objects in every one."""
+    return {sys.intern(name): _value_from_json(name, value, space) for name, value in body.items()}
 
 
 def space_to_json(space: Space) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from sqlalchemy import Connection, inspect, select, update
-from sqlalchemy.exc import SQLAlchemyError
 
 from staytuned.errors import LedgerError, LedgerTooNew
 from staytuned.store.databases import Database
@@ -63,7 +62,10 @@ def prepare(connection: Connection, database: Database) -> None:
 
 
 def _stamp(connection: Connection) -> int | None:
+    if not {"name", "value"} <= {column["name"] for column in inspect(connection).get_columns(meta.name)}:
+        return None
+    found = connection.execute(select(meta.c.value).where(meta.c.name == "version")).scalar()
     try:
-        return int(connection.execute(select(meta.c.value).where(meta.c.name == "version")).scalar_one())
-    except (SQLAlchemyError, ValueError):
+        return int(str(found))
+    except ValueError:
         return None

@@ -22,14 +22,15 @@ class MySQL:
 
     def arguments(self, patience: float) -> dict[str, Any]:
         """What PyMySQL is told when it connects."""
-        return {"connect_timeout": max(round(patience), 2), "charset": "utf8mb4"}
+        wait = max(round(patience), 2)
+        return {"connect_timeout": wait, "read_timeout": 2 * wait, "write_timeout": 2 * wait, "charset": "utf8mb4"}
 
     def settings(self, patience: float, read_only: bool) -> list[str]:
         """Statements for every new connection."""
         wait = max(round(patience), 1)
         strict = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
         # A writer that falls silent with the lock loses it, where the server can do that.
-        waits = f"SET SESSION innodb_lock_wait_timeout = {wait} /*M! , SESSION idle_write_transaction_timeout = {wait} */"
+        waits = f"SET SESSION innodb_lock_wait_timeout = {wait} /*M! , SESSION idle_write_transaction_timeout = {max(wait // 3, 1)} */"
         return [strict, waits, *(["SET SESSION TRANSACTION READ ONLY"] if read_only else [])]
 
     def begin(self, connection: Connection, patience: float) -> float | None:

@@ -21,15 +21,17 @@ class PostgreSQL:
     extra = "postgresql"
 
     def arguments(self, patience: float) -> dict[str, Any]:
-        """What psycopg is told when it connects."""
-        return {"connect_timeout": max(round(patience), 2), "application_name": "staytuned"}
+        """What psycopg is told when it connects. By itself it would wait for hours for a server that the network was cut off from."""
+        wait = max(round(patience), 2)
+        cut = {"keepalives_idle": wait, "keepalives_interval": max(wait // 3, 1), "keepalives_count": 3, "tcp_user_timeout": 1000 * wait}
+        return {"connect_timeout": wait, "application_name": "staytuned"} | cut
 
     def settings(self, patience: float, read_only: bool) -> list[str]:
         """Statements for every new connection. A writer that falls silent with the lock loses it, or all others would wait for ever."""
-        wait = max(round(1000 * patience), 1)
+        wait = max(round(1000 * patience), 3)
         return [
             f"SET lock_timeout = {wait}",
-            f"SET idle_in_transaction_session_timeout = {wait}",
+            f"SET idle_in_transaction_session_timeout = {wait // 3}",  # before the patience of those that wait is at its end
             *(["SET default_transaction_read_only = on"] if read_only else []),
         ]
 

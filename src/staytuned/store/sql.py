@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 import weakref
@@ -17,11 +18,11 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from staytuned.errors import LedgerError, LedgerReadOnly
 from staytuned.protocols import Claim, Fact
 from staytuned.store import migrations, statements
-from staytuned.store.blobs import FolderBlobs
 from staytuned.store.databases import Blobs, database_for
 from staytuned.store.fork import pause_at_fork
 from staytuned.store.lease import checked_claims, grant
 from staytuned.store.lines import to_line
+from staytuned.store.remote import blobs_at
 
 _T = TypeVar("_T")
 
@@ -35,7 +36,7 @@ class SqlLedger:
     Args:
         url: a plain path, ``sqlite:///relative.db`` or ``sqlite:////absolute.db``, folders are made as needed; or ``postgresql://user:password@host/database``
             or ``mysql://user:password@host/database``, an empty database that is there already.
-        blobs: the folder for blobs; by default ``staytuned.blobs`` beside ``staytuned.db``, and on a server the database itself.
+        blobs: the folder or fsspec URL for blobs; by default ``staytuned.blobs`` beside ``staytuned.db``, and on a server the database itself.
         read_only: never write, not even to bring it to this version.
         patience: seconds to wait while another process writes, and for a server that went away to come back.
         clock: Unix time in seconds; by default the database's.
@@ -55,7 +56,7 @@ class SqlLedger:
         clock: Callable[[], float] | None = None,
     ) -> None:
         self.read_only = read_only
-        self._arguments = {"blobs": blobs if blobs is None else str(Path(blobs).absolute()), "patience": patience, "clock": clock}
+        self._arguments = {"blobs": blobs if blobs is None or "://" in str(blobs) else str(Path(blobs).absolute()), "patience": patience, "clock": clock}
         self._patience = patience
         self._clock = clock
         self._lock = threading.Lock()
@@ -66,7 +67,7 @@ class SqlLedger:
         pause_at_fork(self)
         self._prepare()
         self._opened = True  # from now on, a connection that breaks is worth another try
-        self.blobs: Blobs = self._database.blobs(self._read) if blobs is None else FolderBlobs(blobs)
+        self.blobs: Blobs = self._database.blobs(self._read) if blobs is None else blobs_at(blobs)
 
     @property
     def place(self) -> str:
@@ -84,7 +85,15 @@ class SqlLedger:
         claims = checked_claims(claims)
         if not lines and not claims:
             return []
-        return self._write(lambda connection, now: statements.append(connection, lines, claims, now), lasting=not any(claim.lease for claim in claims))
+        tried: list[tuple[list[int], float]] = []
+
+        def step(connection: Connection, now: float) -> list[int]:
+            if tried and statements.are_there(connection, lines, *tried[-1]):
+                return tried[-1][0]  # the connection broke after all was written, before the answer came
+            tried.append((statements.append(connection, lines, claims, now), now))
+            return tried[-1][0]
+
+        return self._write(step, lasting=not any(claim.lease for claim in claims))
 
     def read(self, stream: str = "", after: int = 0, kind: str | None = None) -> list[Fact]:
         """The facts with an id above ``after``, in order of id; an empty stream means all, a trailing slash all that begin so."""
@@ -162,20 +171,24 @@ class SqlLedger:
             return self._connected(step)
 
     def _write(self, step: Callable[[Connection, float], _T], lasting: bool = True) -> _T:
+        def transaction(connection: Connection) -> _T:
+            now = self._database.begin(connection, lasting)
+            answer = step(connection, now if self._clock is None else self._clock())
+            self._database.commit(connection)
+            return answer
+
         self._must_write()
         with self._lock, self._said_clearly():
-            now = self._connected(lambda connection: self._database.begin(connection, lasting))
-            try:
-                answer = step(self._connections[0], now if self._clock is None else self._clock())
-                self._database.commit(self._connections[0])
-            except BaseException:
-                _close(self._connections)  # which takes back what was not committed
-                raise
-        return answer
+            return self._connected(transaction)
 
     def _connected(self, step: Callable[[Connection], _T]) -> _T:
-        """The step's answer, over a connection that works: one that broke is replaced while patience lasts."""
-        deadline = time.monotonic() + self._patience
+        """The step's answer, over a connection that works: one that broke is replaced while patience lasts. Any other failure takes back what was not
+        committed.
+
+        A step that is tried again must find out whether it was carried out before. It can: who writes waits until the broken connection's transaction
+        has ended.
+        """
+        deadline = math.inf
         while True:
             try:
                 if not self._connections:
@@ -183,6 +196,7 @@ class SqlLedger:
                 return step(self._connections[0])
             except BaseException as problem:
                 _close(self._connections)
+                deadline = min(deadline, time.monotonic() + self._patience)  # from the first failure on: a connection that is cut is found out late
                 if not self._opened or not self._database.lost(problem) or time.monotonic() >= deadline:
                     raise
                 time.sleep(0.1)

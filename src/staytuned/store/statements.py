@@ -21,6 +21,7 @@ from staytuned.store.schema import claims as leases
 from staytuned.store.schema import facts
 
 _LARGEST_ID = 2**63 - 1
+_AT_ONCE = 1000  # rows that lie beside their facts in memory
 
 # Everything a line and a claim must know, in one look: every statement more is a way to the server and back, while others wait.
 _LOOK = select(
@@ -56,6 +57,15 @@ def append(connection: Connection, lines: Sequence[Line], claims: Sequence[Claim
     return ids
 
 
+def are_there(connection: Connection, lines: Sequence[Line], ids: Sequence[int], now: float) -> bool:
+    """Whether the lines were written with these ids at this moment; no if none was to be."""
+    last = max((place for place, id in enumerate(ids) if id), default=None)  # all were or none
+    if last is None:
+        return False
+    found = connection.execute(select(facts.c.stream, facts.c.kind, facts.c.key, facts.c.body, facts.c.at).where(facts.c.id == ids[last])).one_or_none()
+    return found is not None and Line(*found[:4]) == lines[last] and abs(found[4] - now) < 1e-3
+
+
 def held_by(connection: Connection, key: str) -> Lease:
     """The lease on a key, FREE if there is none."""
     [held] = _look(connection, [], [Claim(key, "", 0)])[2]
@@ -80,7 +90,7 @@ def read(connection: Connection, stream: str, after: int, kind: str | None) -> l
     wanted = {"after": min(after, _LARGEST_ID), "stream": stream, "kind": kind}
     # A range can use the index, and unlike LIKE it tells upper case from lower. "0" is the character after "/".
     range_ = {"beyond": f"{stream[:-1]}0"} if stream.endswith("/") else {}
-    rows = connection.execute(_reading(bool(stream), bool(range_), kind is not None), wanted | range_).all()
+    rows = connection.execute(_reading(bool(stream), bool(range_), kind is not None), wanted | range_).yield_per(_AT_ONCE)
     return [to_fact(Line(stream, kind, key, body), id, at) for id, stream, kind, key, body, at in rows]
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import sqlite3
+import tempfile
 from pathlib import Path
 
 from staytuned.errors import LedgerError, LedgerFull, LedgerLocked, LedgerReadOnly
 
-_NO_ROOM = 100_000  # bytes
+_ROOM = 100_000  # bytes that SQLite may need at once
+_GROWTH = 2**23  # bytes by which a file may soon have grown; its write-ahead log takes half of it
 
 
 def file_trouble(problem: OSError, place: Path) -> LedgerError:
@@ -32,8 +33,8 @@ def sqlite_trouble(problem: BaseException, path: Path, patience: float) -> Ledge
             return LedgerLocked(f"{path} was held by another process for {patience:g} s; wait until it ends, or stop it, and try again")
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
             return LedgerReadOnly(f"{path} may not be written; ask for the right to, copy the ledger to a folder of your own, or open it with read_only=True")
-        case sqlite3.SQLITE_IOERR if shutil.disk_usage(path.parent).free < _NO_ROOM:  # not even for SQLite's own files
-            return LedgerFull(f"{path}: no room left; free some space and run the same command again, nothing recorded is lost")
+        case sqlite3.SQLITE_IOERR if (reason := _unwritable(path)) is not None:  # SQLite keeps the reason to itself
+            return file_trouble(reason, path)
         case sqlite3.SQLITE_FULL:
             return LedgerFull(f"{path}: no room left; free some space and run the same command again, nothing recorded is lost")
         case sqlite3.SQLITE_NOTADB:
@@ -44,6 +45,20 @@ def sqlite_trouble(problem: BaseException, path: Path, patience: float) -> Ledge
             return _cannot_open(path)
         case _:
             return LedgerError(f"{path}: {' '.join(str(problem).split())}; check the disk and that no other program changed the file")
+
+
+def _unwritable(path: Path) -> OSError | None:
+    """Why a file beside the ledger and of its size cannot be written: no room, a quota, a limit on the size of files."""
+    try:
+        sizes = [place.stat().st_size for place in (path, path.with_name(f"{path.name}-wal")) if place.exists()]
+        with tempfile.TemporaryFile(dir=path.parent, buffering=0) as trial:
+            trial.write(bytes(_ROOM))
+            trial.seek(max(sizes, default=0) + _GROWTH)
+            trial.write(b"0")
+            os.fsync(trial.fileno())
+    except OSError as problem:
+        return problem
+    return None
 
 
 def _cannot_open(path: Path) -> LedgerError:

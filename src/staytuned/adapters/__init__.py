@@ -1,0 +1,1 @@
+"""Other people's tools: their studies read into a ledger."""
