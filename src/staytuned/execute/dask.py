@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import threading
 import time
@@ -75,17 +76,28 @@ class DaskCrew:
         return future
 
     def _begin(self, future: Following, work: Callable[[Any], Any], argument: Any, retries: int) -> None:
-        inner: Future[Any] = self._executor.submit(_apply, self._there(work), argument, pure=False, key=f"trial-{uuid4().hex}")
+        # Not by the executor's own submit: its futures are never done if a result is lost between its task's end and its being fetched.
+        if getattr(self._executor, "_shutdown", False):
+            raise RuntimeError("this executor has been shut down and takes no more trials; make a new one")
+        wishes = {**self._wishes, "pure": False, "key": f"trial-{uuid4().hex}"}
+        inner = self._client.submit(_apply, self._there(work), argument, **wishes)
         future.stands_for(inner.cancel)
-        inner.add_done_callback(lambda done: self._land(done, future, work, argument, retries))
+        self._client.loop.add_callback(self._follow, inner, future, work, argument, retries)
 
-    def _land(self, inner: Future[Any], future: Following, work: Callable[[Any], Any], argument: Any, retries: int) -> None:
-        result, problem = _opened(inner)
-        if isinstance(problem, WorkerDied) and inner.cancelled() and retries and not future.cancelled():
-            # In a thread of its own: this one is the client's, which has to answer.
-            threading.Thread(target=self._again, args=(future, work, argument, retries - 1), daemon=True).start()
-        else:
-            future.settle(result, problem)
+    async def _follow(self, inner: Any, future: Following, work: Callable[[Any], Any], argument: Any, retries: int) -> None:
+        result: Any = None
+        problem: BaseException | None = None
+        try:
+            result = await inner
+        except (CancelledError, asyncio.CancelledError) as lost:
+            if retries and not future.done():
+                # In a thread of its own: this one is the client's, which has to answer.
+                threading.Thread(target=self._again, args=(future, work, argument, retries - 1), daemon=True).start()
+                return
+            problem = _gone("Dask let go of it, as its scheduler or all workers that held its table went away, and not for the first time", lost)
+        except BaseException as end:
+            problem = _killed(end)
+        future.settle(result, problem)
 
     def _again(self, future: Following, work: Callable[[Any], Any], argument: Any, retries: int) -> None:
         try:
@@ -143,17 +155,13 @@ def _apply(work: Callable[[A], T], argument: A) -> T:
     return work(argument)
 
 
-def _opened(future: Future[Any]) -> tuple[Any, BaseException | None]:
-    try:
-        return future.result(), None
-    except CancelledError as problem:
-        return None, _gone("Dask let go of it, as its scheduler or all workers that held its table went away, and not for the first time", problem)
-    except BaseException as problem:
-        if type(problem).__name__ == "KilledWorker":
-            allowed = getattr(problem, "allowed_failures", "?")
-            said = f"each worker that ran it died, {allowed} times and once more; look into the workers' logs for what ended them (memory?), or allow more with"
-            return None, _gone(f"{said} the Dask setting distributed.scheduler.allowed-failures", problem)
-        return None, problem
+def _killed(problem: BaseException) -> BaseException:
+    """What the trial's own code raised, as it is; WorkerDied if its workers died and Dask gave it up."""
+    if type(problem).__name__ != "KilledWorker":
+        return problem
+    allowed = getattr(problem, "allowed_failures", "?")
+    said = f"each worker that ran it died, {allowed} times and once more; look into the workers' logs for what ended them (memory?), or allow more with"
+    return _gone(f"{said} the Dask setting distributed.scheduler.allowed-failures", problem)
 
 
 def _gone(said: str, problem: BaseException) -> WorkerDied:
