@@ -106,3 +106,27 @@ def test_two_open_an_older_ledger_at_once(old, monkeypatch):
     monkeypatch.setattr(migrations, "prepare", overtaken)
     assert len(SqlLedger(old).read()) == 3
     assert next(calls) == 1
+
+
+def test_a_ledger_whose_making_was_cut_off_is_made_anew(tmp_path) -> None:
+    path = tmp_path / "staytuned.db"
+    SqlLedger(path).close()
+    with closing(sqlite3.connect(path)) as half, half:
+        half.execute("DROP INDEX facts_by_stream")
+        half.execute("DROP TABLE meta")
+    ledger = SqlLedger(path)
+    assert ledger.append([Fact("study/a", "founded")]) == [1]
+    ledger.close()
+    with closing(sqlite3.connect(path)) as whole:
+        assert whole.execute("SELECT name FROM sqlite_master WHERE name = 'facts_by_stream'").fetchall()
+
+
+def test_tables_of_ours_with_something_in_them_are_not_made_anew(tmp_path) -> None:
+    path = tmp_path / "staytuned.db"
+    ledger = SqlLedger(path)
+    ledger.append([Fact("study/a", "founded")])
+    ledger.close()
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute("DROP TABLE meta")
+    with pytest.raises(LedgerError, match="not a ledger"):
+        SqlLedger(path)

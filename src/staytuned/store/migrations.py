@@ -6,14 +6,14 @@ and add a test that opens a ledger of the version before.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeAlias
 
 from sqlalchemy import Connection, inspect, select, update
 
 from staytuned.errors import LedgerError, LedgerTooNew
 from staytuned.store.databases import Database
-from staytuned.store.schema import meta
+from staytuned.store.schema import SERVER_TABLES, TABLES, meta
 
 Step: TypeAlias = Callable[[Connection], None]
 
@@ -30,7 +30,7 @@ def newest() -> int:
 
 
 def version(connection: Connection, place: str) -> int:
-    """The version of the ledger, 0 for an empty database.
+    """The version of the ledger, 0 for an empty database, or one that a killed process had begun to make a ledger.
 
     Raises:
         LedgerTooNew: a newer staytuned wrote it.
@@ -40,6 +40,8 @@ def version(connection: Connection, place: str) -> int:
     if not names:
         return 0
     found = _stamp(connection) if meta.name in names else None
+    if found is None and _unfinished(connection, names):
+        return 0
     if found is None:
         tables = ", ".join(names[:3])
         raise NotALedger(f"{place} is a database, but not a ledger (it holds the tables {tables}); choose another one, it was left as it is")
@@ -52,6 +54,8 @@ def prepare(connection: Connection, database: Database) -> None:
     """Create the tables, or bring them from their version to the newest after a copy was made, inside the caller's exclusive transaction."""
     found = version(connection, database.place)
     if found == 0:
+        for tables in (SERVER_TABLES, TABLES):
+            tables.drop_all(connection)  # what is unfinished is empty
         database.create(connection)
         connection.execute(meta.insert().values(name="version", value=str(newest())))
     elif found < newest():
@@ -59,6 +63,18 @@ def prepare(connection: Connection, database: Database) -> None:
         for step in STEPS[found - 1 :]:
             step(connection)
         connection.execute(update(meta).where(meta.c.name == "version").values(value=str(newest())))
+
+
+def _unfinished(connection: Connection, names: Collection[str]) -> bool:
+    """Whether it holds empty tables of ours and nothing else: MySQL cannot take back the making of tables."""
+    ours = {**TABLES.tables, **SERVER_TABLES.tables}
+    look = inspect(connection)
+    return all(
+        name in ours
+        and {column["name"] for column in look.get_columns(name)} == set(ours[name].columns.keys())
+        and connection.execute(select(ours[name]).limit(1)).first() is None
+        for name in names
+    )
 
 
 def _stamp(connection: Connection) -> int | None:
