@@ -47,8 +47,8 @@ class Mortal:
     def claim(self, key: str, owner: str, lease: float, instead_of: str | None = None) -> str:
         return self._survived(lambda: self.ledger.claim(key, owner, lease, instead_of))
 
-    def read(self, stream: str = "", after: int = 0, kind: str | None = None) -> list[Fact]:
-        return self.ledger.read(stream, after, kind)
+    def read(self, stream: str = "", after: int = 0, kind: str | None = None, limit: int | None = None) -> list[Fact]:
+        return self.ledger.read(stream, after, kind, limit)
 
     def put(self, blob: bytes) -> str:
         return self.ledger.put(blob)

@@ -142,8 +142,9 @@ class Ledger(Protocol):
         """
         ...
 
-    def read(self, stream: str = "", after: int = 0, kind: str | None = None) -> list[Fact]:
-        """The facts with an id above ``after``, in order of id; an empty stream means all, a trailing slash all that begin so."""
+    def read(self, stream: str = "", after: int = 0, kind: str | None = None, limit: int | None = None) -> list[Fact]:
+        """The facts with an id above ``after``, in order of id, the first ``limit`` of them; an empty stream means all, a trailing slash all that
+        begin so."""
         ...
 
     def claim(self, key: str, owner: str, lease: float, instead_of: str | None = None) -> str:

@@ -68,9 +68,14 @@ class SameAnswers(RuleBasedStateMachine):
         self.both("append", facts, claims)
         self.both("read")
 
-    @rule(stream=NAMES | st.sampled_from(["", "study/", "study/a/", "/", "none"]), after=st.integers(-1, 20), kind=KINDS | st.none())
-    def read(self, stream, after, kind):
-        self.both("read", stream, after=after, kind=kind)
+    @rule(
+        stream=NAMES | st.sampled_from(["", "study/", "study/a/", "/", "none"]),
+        after=st.integers(-1, 20),
+        kind=KINDS | st.none(),
+        limit=st.none() | st.integers(-1, 4),
+    )
+    def read(self, stream, after, kind, limit):
+        self.both("read", stream, after=after, kind=kind, limit=limit)
 
     @rule(claim=CLAIMS)
     def claim(self, claim):

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from staytuned._random import generator
+from staytuned.errors import SpaceExhausted
 from staytuned.open_trial import OpenTrial
 from staytuned.protocols import Fact
 from staytuned.space.dims import Float
@@ -71,10 +72,13 @@ def by_optimize(url: str, place: Path, total: int) -> None:
 
 
 def by_hand(url: str, place: Path, total: int) -> None:
-    """A worker that asks and tells by itself, and gives a trial back now and then; only ``optimize`` knows where to end."""
+    """A worker that asks and tells by itself, and gives a trial back now and then; it leaves what others have under way in the end to ``optimize``."""
     mine = study(url)
-    while len(mine.trials) < total - 2 * WORKERS:
-        trial = mine.ask()
+    while True:
+        try:
+            trial = mine.ask(total=total)
+        except SpaceExhausted:
+            break
         if secrets.randbelow(20) == 0:
             mine.give_back(trial)
             continue

@@ -53,8 +53,13 @@ class Careless(MemoryLedger):
 
 
 class Loose(MemoryLedger):
-    def read(self, stream="", after=0, kind=None):
-        return [fact for fact in super().read("", after, kind) if fact.stream.lower().startswith(stream.lower())]
+    def read(self, stream="", after=0, kind=None, limit=None):
+        return [fact for fact in super().read("", after, kind, limit) if fact.stream.lower().startswith(stream.lower())]
+
+
+class Overfull(MemoryLedger):
+    def read(self, stream="", after=0, kind=None, limit=None):
+        return super().read(stream, after, kind, None if limit is None else limit + 1)
 
 
 class Sharing(MemoryLedger):
@@ -87,6 +92,7 @@ class Forgetful(MemoryLedger):
         (Repeating, duplicates_are_refused),
         (Piecemeal, appends_are_all_or_none),
         (Loose, reads_are_filtered),
+        (Overfull, reads_are_filtered),
         (Sharing, bodies_are_json),
         (Timeless, facts_come_back),
         (Timeless, claims_pass_on),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,6 +14,7 @@ from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from staytuned.errors import BlobMissing
+from staytuned.store.digest import checked_digest, digest_of
 from staytuned.store.lines import checked_blob
 from staytuned.store.schema import blobs
 from staytuned.store.trouble import file_trouble
@@ -38,7 +37,7 @@ class FolderBlobs:
             LedgerFull, LedgerReadOnly, LedgerError: the folder could not be written.
         """
         blob = checked_blob(blob)
-        digest = hashlib.sha256(blob).hexdigest()
+        digest = digest_of(blob)
         place = self._place(digest)
         try:
             if place.is_file() and place.read_bytes() == blob:
@@ -56,16 +55,14 @@ class FolderBlobs:
             BlobMissing: it is not there, or no longer matches its hash.
             LedgerError: it could not be read.
         """
-        if not re.fullmatch("[0-9a-f]{64}", digest):
-            raise BlobMissing(f"no blob {digest!r}: a blob is named by the 64 hex digits that put() returned")
-        place = self._place(digest)
+        place = self._place(checked_digest(digest))
         try:
             blob = place.read_bytes()
         except FileNotFoundError as problem:
             raise BlobMissing(f"no blob {digest} at {place}; copy the folder {self.path.name} along with its ledger, or restore it from a backup") from problem
         except OSError as problem:
             raise file_trouble(problem, place) from problem
-        if hashlib.sha256(blob).hexdigest() != digest:
+        if digest_of(blob) != digest:
             raise BlobMissing(f"the blob at {place} no longer matches its hash; restore it from a backup, or put it again")
         return blob
 
@@ -99,7 +96,7 @@ class TableBlobs:
             LedgerFull, LedgerReadOnly, LedgerError: it could not be written.
         """
         blob = checked_blob(blob)
-        digest = hashlib.sha256(blob).hexdigest()
+        digest = digest_of(blob)
         last = max(len(blob) - 1, 0) // _PART
         there = self._visit(lambda connection: set(connection.scalars(select(blobs.c.part).where(blobs.c.digest == digest))))
         for part in range(last, -1, -1) if 0 not in there else ():
@@ -115,13 +112,12 @@ class TableBlobs:
             BlobMissing: it is not there, or no longer matches its hash.
             LedgerError: it could not be read.
         """
-        if not re.fullmatch("[0-9a-f]{64}", digest):
-            raise BlobMissing(f"no blob {digest!r}: a blob is named by the 64 hex digits that put() returned")
-        parts = self._visit(lambda connection: connection.execute(select(blobs.c.part, blobs.c.bytes).where(blobs.c.digest == digest)).all())
+        wanted = select(blobs.c.part, blobs.c.bytes).where(blobs.c.digest == checked_digest(digest))
+        parts = self._visit(lambda connection: connection.execute(wanted).all())
         blob = b"".join(bytes(part) for _, part in sorted(parts))
         if 0 not in {number for number, _ in parts}:
             raise BlobMissing(f"no blob {digest} in {self._place}; restore it from a backup, or put it again")
-        if hashlib.sha256(blob).hexdigest() != digest:
+        if digest_of(blob) != digest:
             raise BlobMissing(f"the blob {digest} in {self._place} no longer matches its hash; restore it from a backup")
         return blob
 

@@ -11,9 +11,9 @@ from staytuned.errors import BlobMissing, LedgerError, StayTunedError
 from staytuned.goal import Goal
 from staytuned.protocols import Fact, Ledger
 from staytuned.space.codec import dimension_from_json, space_from_json
+from staytuned.store.digest import is_digest
 from staytuned.store.keeping import Held, Keeping, Row, keeping, trial_of
 from staytuned.store.references import may_use, uses
-from staytuned.store.shelf import is_digest
 from staytuned.trial import measurement_from_json, trial_from_json
 
 

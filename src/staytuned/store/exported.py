@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import gzip
-import hashlib
 import json
 import math
 import os
@@ -18,6 +17,7 @@ from typing import IO, Any, NamedTuple, cast
 
 from staytuned.errors import BlobMissing, NotFoundError, UsageError
 from staytuned.protocols import Fact, Ledger
+from staytuned.store.digest import digest_of
 from staytuned.store.keeping import Row
 from staytuned.store.lines import to_line
 from staytuned.store.move import Moved, called_in, chosen, graft, renamed, rows_of
@@ -231,7 +231,7 @@ def _blob(path: Path, number: int, line: dict[str, Any]) -> _Blob:
         blob = base64.b64decode(line["base64"], validate=True)
     except (KeyError, TypeError, binascii.Error) as problem:
         raise _damaged(path, number, "its blob cannot be decoded") from problem
-    if hashlib.sha256(blob).hexdigest() != line["blob"]:
+    if digest_of(blob) != line["blob"]:
         raise _damaged(path, number, f"its blob does not match its hash {line['blob']!r}")
     return _Blob(line["blob"], blob)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any
 
 from staytuned.errors import BlobMissing
 from staytuned.protocols import Claim, Fact
+from staytuned.store.digest import digest_of
 from staytuned.store.lease import FREE, Lease, checked_claims, grant, refused
 from staytuned.store.lines import Line, checked_blob, to_fact, to_line
 
@@ -45,12 +46,14 @@ class MemoryLedger:
                 self._claim(claim, now)
             return [self._append(line, now) for line in lines]
 
-    def read(self, stream: str = "", after: int = 0, kind: str | None = None) -> list[Fact]:
-        """The facts with an id above ``after``, in order of id; an empty stream means all, a trailing slash all that begin so."""
+    def read(self, stream: str = "", after: int = 0, kind: str | None = None, limit: int | None = None) -> list[Fact]:
+        """The facts with an id above ``after``, in order of id, the first ``limit``; an empty stream means all, a trailing slash all that begin so."""
         start = max(after, 0)
         with self._lock:
-            lines = list(enumerate(self._lines[start:], start + 1))
-        return [to_fact(line, id, at) for id, (line, at) in lines if _belongs(line.stream, stream) and kind in (None, line.kind)]
+            end = len(self._lines)
+        lines = ((id, *self._lines[id - 1]) for id in range(start + 1, end + 1))  # lines stay as they are
+        found = (to_fact(line, id, at) for id, line, at in lines if _belongs(line.stream, stream) and kind in (None, line.kind))
+        return list(found if limit is None else islice(found, max(limit, 0)))
 
     def claim(self, key: str, owner: str, lease: float, instead_of: str | None = None) -> str:
         """Who holds ``key`` after this call; empty if nobody does, since it was given back with a lease of 0."""
@@ -61,7 +64,7 @@ class MemoryLedger:
     def put(self, blob: bytes) -> str:
         """Keep a blob; its SHA-256 in hex."""
         blob = checked_blob(blob)
-        digest = hashlib.sha256(blob).hexdigest()
+        digest = digest_of(blob)
         with self._lock:
             self._blobs[digest] = blob
         return digest

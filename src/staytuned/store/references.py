@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from staytuned.store.digest import is_digest
 from staytuned.store.keeping import Row
 from staytuned.store.lines import Line
 
@@ -23,7 +24,7 @@ def uses(body: Any) -> Iterator[str]:
     """The hashes of the blobs that a body means: those under the names by which blobs are kept."""
     if isinstance(body, dict):
         for name, value in body.items():
-            if name in _NAMES and isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value):
+            if name in _NAMES and isinstance(value, str) and is_digest(value):
                 yield value
             else:
                 yield from uses(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import secrets
@@ -16,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from staytuned.errors import BlobMissing, LedgerError, LedgerReadOnly, UsageError
 from staytuned.store.blobs import FolderBlobs
+from staytuned.store.digest import checked_digest, digest_of
 from staytuned.store.lines import checked_blob
 from staytuned.store.shelf import Kept
 
@@ -64,7 +64,7 @@ class RemoteBlobs:
             LedgerError: it could not be written; LedgerReadOnly where that is not allowed.
         """
         blob = checked_blob(blob)
-        digest = hashlib.sha256(blob).hexdigest()
+        digest = digest_of(blob)
         with suppress(BlobMissing):
             self.get(digest)
             return digest
@@ -78,13 +78,12 @@ class RemoteBlobs:
             BlobMissing: it is not there, or no longer matches its hash.
             LedgerError: it could not be read.
         """
-        if not re.fullmatch("[0-9a-f]{64}", digest):
-            raise BlobMissing(f"no blob {digest!r}: a blob is named by the 64 hex digits that put() returned")
+        place = self._path(checked_digest(digest))
         try:
-            blob = self._said(lambda store: bytes(store.cat_file(self._path(digest))))
+            blob = self._said(lambda store: bytes(store.cat_file(place)))
         except FileNotFoundError as problem:
             raise BlobMissing(f"no blob {digest} at {self.place}; copy it along with its ledger, or restore it from a backup") from problem
-        if hashlib.sha256(blob).hexdigest() != digest:
+        if digest_of(blob) != digest:
             raise BlobMissing(f"the blob {digest} at {self.place} no longer matches its hash; restore it from a backup, or put it again")
         return blob
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -148,8 +147,3 @@ class _Memory:
 
     def unused(self, names: set[str]) -> None:
         """Nobody else can be about to use them."""
-
-
-def is_digest(name: str) -> bool:
-    """Whether a blob can be called so."""
-    return re.fullmatch("[0-9a-f]{64}", name) is not None

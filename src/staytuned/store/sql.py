@@ -95,9 +95,9 @@ class SqlLedger:
 
         return self._write(step, lasting=not any(claim.lease for claim in claims))
 
-    def read(self, stream: str = "", after: int = 0, kind: str | None = None) -> list[Fact]:
-        """The facts with an id above ``after``, in order of id; an empty stream means all, a trailing slash all that begin so."""
-        return self._read(lambda connection: statements.read(connection, stream, after, kind))
+    def read(self, stream: str = "", after: int = 0, kind: str | None = None, limit: int | None = None) -> list[Fact]:
+        """The facts with an id above ``after``, in order of id, the first ``limit``; an empty stream means all, a trailing slash all that begin so."""
+        return self._read(lambda connection: statements.read(connection, stream, after, kind, limit))
 
     def claim(self, key: str, owner: str, lease: float, instead_of: str | None = None) -> str:
         """Who holds ``key`` after this call; empty if nobody does, since it was given back with a lease of 0."""

@@ -85,23 +85,26 @@ def put_lease(connection: Connection, key: str, before: Lease, after: Lease) -> 
         connection.execute(_CHANGE_LEASE, {"claimed": key, "owner": owner, "until": until})
 
 
-def read(connection: Connection, stream: str, after: int, kind: str | None) -> list[Fact]:
-    """The facts of a stream, of all (empty) or of all that begin so (a trailing slash), of one kind or all, with an id above ``after``."""
-    wanted = {"after": min(after, _LARGEST_ID), "stream": stream, "kind": kind}
+def read(connection: Connection, stream: str, after: int, kind: str | None, limit: int | None) -> list[Fact]:
+    """The facts of a stream, of all (empty) or of all that begin so (a trailing slash), of one kind or all, with an id above ``after``, the first ``limit``."""
+    if limit is not None and limit < 1:
+        return []
+    wanted = {"after": min(after, _LARGEST_ID), "stream": stream, "kind": kind} | ({} if limit is None else {"limit": min(limit, _LARGEST_ID)})
     # A range can use the index, and unlike LIKE it tells upper case from lower. "0" is the character after "/".
     range_ = {"beyond": f"{stream[:-1]}0"} if stream.endswith("/") else {}
-    rows = connection.execute(_reading(bool(stream), bool(range_), kind is not None), wanted | range_).yield_per(_AT_ONCE)
+    rows = connection.execute(_reading(bool(stream), bool(range_), kind is not None, limit is not None), wanted | range_).yield_per(_AT_ONCE)
     return [to_fact(Line(stream, kind, key, body), id, at) for id, stream, kind, key, body, at in rows]
 
 
 @cache
-def _reading(of_stream: bool, of_range: bool, of_kind: bool) -> Select[Any]:
+def _reading(of_stream: bool, of_range: bool, of_kind: bool, limited: bool) -> Select[Any]:
     found = select(facts.c.id, facts.c.stream, facts.c.kind, facts.c.key, facts.c.body, facts.c.at).where(facts.c.id > bindparam("after"))
     if of_range:
         found = found.where(facts.c.stream >= bindparam("stream"), facts.c.stream < bindparam("beyond"))
     elif of_stream:
         found = found.where(facts.c.stream == bindparam("stream"))
-    return (found.where(facts.c.kind == bindparam("kind")) if of_kind else found).order_by(facts.c.id)
+    found = (found.where(facts.c.kind == bindparam("kind")) if of_kind else found).order_by(facts.c.id)
+    return found.limit(bindparam("limit")) if limited else found
 
 
 def _look(connection: Connection, lines: Sequence[Line], claims: Sequence[Claim]) -> tuple[int, set[tuple[str, str | None]], list[Lease]]:

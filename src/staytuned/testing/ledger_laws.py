@@ -87,6 +87,9 @@ def reads_are_filtered(make: Make) -> None:
     _equal([fact.id for fact in ledger.read("study/a", after=ids[0])], [ids[1]], "read('study/a', after=...)")
     _equal([read(after=ids[-1]), read(after=2**80)], [[], []], "read() after the last id")
     _equal(len(read(after=-5)), len(ids), "how many facts read(after=-5) gives")
+    _equal([fact.id for fact in ledger.read(after=ids[1], limit=3)], ids[2:5], "read(after=..., limit=3)")
+    _equal(read("study/", kind="told", limit=2), ["study/a", "study/b"], "read('study/', kind='told', limit=2)")
+    _equal([len(read(limit=0)), len(read(limit=100))], [0, len(ids)], "how many facts read() gives with a limit of 0, and of more than there are")
 
 
 def bodies_are_json(make: Make) -> None:
