@@ -20,12 +20,13 @@ import staytuned as st
 from staytuned.errors import NotFoundError, SpaceError, SpaceExhausted, TrialPruned, UsageError
 from staytuned.execute.processes import ProcessExecutor
 from staytuned.goal import Goal
+from staytuned.minimizing import minimize
 from staytuned.open_trial import OpenTrial
 from staytuned.samplers.named import METHODS
 from staytuned.schedulers.median import MedianRule
 from staytuned.store.memory import MemoryLedger
 from staytuned.store.owner import new_owner
-from staytuned.study import Study, minimize
+from staytuned.study import Study
 from staytuned.trial import Measurement, Status, Trial
 
 LINE = {"x": st.Float(-1, 1)}
@@ -501,7 +502,7 @@ def test_a_trial_reads_only_what_is_new_in_the_ledger(monkeypatch: pytest.Monkey
     ledger = MemoryLedger()
     study = Study("s", space=LINE, sampler=Still(), ledger=ledger)
     read, got = ledger.read, []
-    monkeypatch.setattr(ledger, "read", lambda *args: got.append(len(found := read(*args))) or found)
+    monkeypatch.setattr(ledger, "read", lambda *args, **kwargs: got.append(len(found := read(*args, **kwargs))) or found)
     study.optimize(lambda _: 1.0, trials=40)
     assert sum(got) == 80  # every fact once
     assert len(got) <= 3 * 41
@@ -627,7 +628,7 @@ def test_only_the_trial_of_a_process_known_to_be_gone_is_taken_over(host: str | 
     holder = ":".join([host or own[0], pid or own[1], born or own[2], "0"])
     ledger = MemoryLedger()
     first = Study("s", space=LINE, sampler="random", ledger=ledger)
-    first._hold._owner = holder
+    first._custody._hold._owner = holder
     assert first.ask().number == 0
     assert Study("s", sampler="random", ledger=ledger).ask().number == (0 if dead else 1)
 
@@ -700,6 +701,40 @@ def test_a_trial_that_asks_stops_when_the_time_is_up_and_is_given_back() -> None
     study.optimize(square, trials=1)
     assert study.trials[1].status is Status.DONE
     assert len(study.trials) == 2
+
+
+def test_the_only_trial_is_recorded_with_what_it_read_before_the_time_was_up() -> None:
+    """So that there is something to show; and it goes on until it has read something, however long that takes."""
+
+    def slow(trial: OpenTrial) -> float:
+        for step in range(1000):
+            time.sleep(0.05)
+            if not step:
+                assert not trial.should_prune(), "nothing was reported yet"
+            trial.report(float(step == 0), step)
+            if trial.should_prune():
+                raise TrialPruned
+        return 1.0
+
+    study = Study(space=LINE, sampler="random", scheduler="none", seed=0)
+    study.optimize(slow, timeout=0.01)
+    assert [(trial.number, trial.status) for trial in study.trials] == [(0, Status.PRUNED)]
+    assert study.best.scores == {"loss": 1.0}
+    assert study.best.cure == "the time was up after 1 step, and no trial had finished"
+    assert study.why_ended == "the time was up"
+    study.optimize(square, trials=1)
+    assert study.best.number == 1, "a finished one is better than any other"
+
+
+def test_no_trial_begins_that_cannot_end_in_time() -> None:
+    def slow(_: OpenTrial) -> float:
+        time.sleep(0.3)
+        return 1.0
+
+    study = Study(space=LINE, sampler="random", seed=0)
+    study.optimize(slow, timeout=0.5)
+    assert _statuses(study) == [Status.DONE]
+    assert re.fullmatch(r"the time was up: 0\.[0-9]+ s were left, and a trial may take 0\.3[0-9]* s until it can be stopped", study.why_ended)
 
 
 def test_the_first_trial_has_the_time_it_needs_so_that_there_is_something_to_show() -> None:

@@ -53,7 +53,7 @@ def study(ledger: Any, elsewhere: str = "", **options: Any) -> Study:
     """A study; as a worker of another machine would have it if the machine is named."""
     made = Study("s", **{"space": LINE, "sampler": "random", "seed": 1, "ledger": ledger} | options)
     if elsewhere:
-        made._hold._owner = f"{elsewhere}:1:1.00:ab"
+        made._custody._hold._owner = f"{elsewhere}:1:1.00:ab"
     return made
 
 
@@ -105,9 +105,9 @@ def test_a_worker_that_lives_keeps_its_trial(clock: Clock, ledger: MemoryLedger)
     slow.ask()
     for number in range(1, 8):
         clock.now += 20
-        slow._hold.renew()
+        slow._custody._hold.renew()
         assert other.ask().number == number
-        other._hold.renew()
+        other._custody._hold.renew()
 
 
 def test_a_slow_worker_does_not_overwrite_who_took_over(clock: Clock, ledger: MemoryLedger) -> None:
@@ -137,7 +137,7 @@ def test_a_slow_worker_cannot_give_back_what_another_took_over(clock: Clock, led
     assert other.ask().number == 0
     slow.give_back(trial)
     assert third.ask().number == 1
-    slow._hold.renew()
+    slow._custody._hold.renew()
     assert third.ask().number == 2
     assert "left" not in kinds(ledger)
 

@@ -13,10 +13,11 @@ from staytuned.errors import NotFoundError, UsageError
 from staytuned.goal import Goal
 from staytuned.insight.leaderboard import leaderboard
 from staytuned.insight.progress import progress
+from staytuned.minimizing import minimize
 from staytuned.open_trial import OpenTrial
 from staytuned.protocols import Fact
 from staytuned.store.memory import MemoryLedger
-from staytuned.study import Study, minimize
+from staytuned.study import Study
 from staytuned.trial import Cost, Measurement, Status
 
 CURVE = {"x": st.Float(0, 1)}

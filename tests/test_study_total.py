@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from staytuned.errors import UsageError
+from staytuned.errors import SpaceExhausted, UsageError
 from staytuned.space.dims import Float
 from staytuned.store.memory import MemoryLedger
 from staytuned.study import Study
@@ -36,7 +36,20 @@ def test_no_more_than_the_total(first: int, total: int, trials: int | None, ran:
     mine.optimize(objective, total=total, trials=trials)
     assert len(mine.trials) == first + ran
     assert str(total) in mine.why_ended or str(trials) in mine.why_ended
-    assert mine.ask().number == first + ran, "whoever asks by hand knows what they do"
+    assert mine.ask().number == first + ran, "whoever asks by hand without a total knows what they do"
+
+
+def test_by_hand_no_more_than_the_total() -> None:
+    """Two who ask in turn, neither of whom looks how many trials there are."""
+    ledger = MemoryLedger()
+    workers = [study(ledger), study(ledger)]
+    asked = [workers[n % 2].ask(total=3) for n in range(3)]
+    assert [trial.number for trial in asked] == [0, 1, 2]
+    for worker in workers:
+        with pytest.raises(SpaceExhausted, match="the study has 3 trials, and total=3 asks for no more"):
+            worker.ask(total=3)
+    workers[0].give_back(asked[0])
+    assert workers[1].ask(total=3).number == 0, "what is given back is not one more"
 
 
 def test_the_last_worker_waits_for_what_is_under_way_elsewhere() -> None:
@@ -76,6 +89,8 @@ def test_what_was_given_back_is_run_and_counts_once() -> None:
 def test_a_total_that_makes_no_sense(total: Any) -> None:
     with pytest.raises(UsageError, match=rf"total={total!r} must be a whole number of at least 1"):
         study(MemoryLedger()).optimize(objective, total=total)
+    with pytest.raises(UsageError, match=rf"total={total!r} must be a whole number of at least 1"):
+        study(MemoryLedger()).ask(total=total)
 
 
 def work(path: Path) -> int:

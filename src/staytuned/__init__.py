@@ -16,7 +16,7 @@ _HOME = {
     "Ordinal": "staytuned.space.dims",
     "Space": "staytuned.space.space",
     # tune
-    "minimize": "staytuned.study",
+    "minimize": "staytuned.minimizing",
     "Study": "staytuned.study",
     "TuneSearchCV": "staytuned.search",
     "compare": "staytuned.comparison",

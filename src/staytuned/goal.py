@@ -161,22 +161,23 @@ class Goal:
         total = sum(max(excess, 0.0) if excess == excess else math.inf for excess in self.excesses(trial))
         return float(total)
 
-    def rank(self, trial: Trial) -> tuple[float, float, float, int] | None:
+    def rank(self, trial: Trial, stopped: bool = False) -> tuple[float, float, float, int] | None:
         """What :meth:`best` compares, the lowest first: (minus the fidelity, violation, loss by the first objective, number).
 
-        None unless it finished with a score.
+        None unless it finished with a score; or was stopped on the way with one, if ``stopped``.
         """
-        score = self.score(trial) if trial.status is Status.DONE else math.nan
+        ranked = trial.status is Status.DONE or (stopped and trial.status is Status.PRUNED)
+        score = self.score(trial) if ranked else math.nan
         return (-trial.share, self.violation(trial) if self.limits else 0.0, self.loss(score), trial.number) if math.isfinite(score) else None
 
     def best(self, history: Iterable[Trial]) -> Trial | None:
-        """The best finished trial, the earliest among equals; None if nothing finished.
+        """The best finished trial, the earliest among equals; if nothing finished, the best of those stopped on the way; None if there is no score at all.
 
         Of those at the highest fidelity that any finished at, for scores at different ones cannot be compared; of those that keep the limits, or,
         if none does, of those that break them least. With several objectives, the best by the first of them.
         """
-        ranked = ((rank, trial) for trial in history if (rank := self.rank(trial)) is not None)
-        return min(ranked, key=lambda pair: pair[0], default=(None, None))[1]
+        ranked = ((rank, trial) for trial in history if (rank := self.rank(trial, stopped=True)) is not None)
+        return min(ranked, key=lambda pair: (pair[1].status is Status.PRUNED, pair[0]), default=(None, None))[1]
 
     def front(self, history: Iterable[Trial]) -> list[Trial]:
         """The finished trials that keep the limits and that no other beats in one objective without losing in another, by number.

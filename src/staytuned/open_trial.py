@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from staytuned._random import generator
 from staytuned.errors import TrialPruned, UsageError
@@ -41,7 +42,8 @@ class OpenTrial:
         proposal: what the sampler would like a define-by-run objective to try.
         fidelity: the share of the full effort (rows, rounds, epochs or folds) to spend, in (0, 1]; None means full.
         continues: the number of the trial that goes on here, so that an objective may go on from what it kept of it; None for a new start.
-        ends: Unix time at which the study's own time is up; infinity if it has no limit, or nothing else to show yet.
+        ends: Unix time at which the study's own time is up; infinity if it has no limit.
+        alone: whether the study had nothing else to show when the trial began; then it goes on until it has.
         cut_off: whether the trial was told to stop for that.
     """
 
@@ -55,9 +57,11 @@ class OpenTrial:
     fidelity: float | None = None
     continues: int | None = None
     ends: float = math.inf
+    alone: bool = False
     cut_off: bool = False
     readings: list[Reading] = field(default_factory=list)
     suggested: dict[str, Dimension] = field(default_factory=dict)
+    _looks: list[float] = field(default_factory=list, init=False, repr=False, compare=False)  # Unix times
 
     def suggest_float(self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False) -> float:
         """A real number in [low, high]."""
@@ -100,14 +104,26 @@ class OpenTrial:
         """Whether the scheduler would stop here, or the study's time is up; then ``raise staytuned.TrialPruned``."""
         return self.stop(self.readings)
 
-    def overdue(self) -> bool:
-        """Whether the study's time is up, so that the trial has to stop; it is given back, and runs anew when the study is continued."""
-        self.cut_off = self.cut_off or time.time() >= self.ends
+    def overdue(self, readings: Sequence[Reading] | None = None) -> bool:
+        """Whether the trial has to stop because the study's time is up, or would be before it can look again: it is judged by its longest stretch so far.
+
+        A trial that stops is given back, and runs anew when the study is continued; but the one that is all the study has to show is recorded with what it
+        read so far, and does not stop before it has read anything.
+
+        Args:
+            readings: so far; None for what was reported.
+        """
+        if self.ends < math.inf and not self.cut_off:
+            self._looks.append(time.time())
+            stretches = [after - before for before, after in pairwise(self._looks)]
+            stretches += [reading.fit_seconds + reading.score_seconds for reading in readings or ()]
+            something = bool(self.readings if readings is None else readings)
+            self.cut_off = (something or not self.alone) and self._looks[-1] + max(stretches, default=0.0) >= self.ends
         return self.cut_off
 
     def stop(self, readings: Sequence[Reading]) -> bool:
-        """Whether to stop at these readings: the scheduler says so, or the study's time is up."""
-        return self.overdue() or self.scheduler.judge(self.peers, self._so_far(readings)) is Verdict.STOP
+        """Whether to stop at these readings: the study's time is up, or the scheduler says so."""
+        return self.overdue(readings) or self.scheduler.judge(self.peers, self._so_far(readings)) is Verdict.STOP
 
     def prune(self) -> None:
         """Stop now.

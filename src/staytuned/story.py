@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from staytuned.chronicle import Chronicle
 from staytuned.goal import Goal
 from staytuned.protocols import Fact
 from staytuned.space.codec import config_from_json, dimension_from_json
 from staytuned.space.dims import Dimension
 from staytuned.space.space import Config, Space
 from staytuned.transfer import trials_from_json
-from staytuned.trial import Trial, measurement_from_json, trial_from_json
+from staytuned.trial import Status, Trial, measurement_from_json, trial_from_json
 
 
 class Story:
@@ -21,9 +22,10 @@ class Story:
     Args:
         goal: what is best.
         space: what may vary; None where the objective says so as it runs.
+        packs: whether trials that ended long ago may be packed away, which makes looking at them slow.
 
     Attributes:
-        trials: all trials, by number; one list that grows, in which a trial that ends takes its own place.
+        trials: all trials, by number; one sequence that grows, in which a trial that ends takes its own place.
         queue: the configs to be tried next, each with who asked for it, by the id of their fact.
         past: what was learned from earlier studies: for each its trials, scored by the normal scores of their ranks.
         suggested: what a define-by-run objective has asked for so far.
@@ -33,12 +35,13 @@ class Story:
         deaths: how often the worker that ran a trial died, by its number.
         reported: the trials that ended and had told readings on the way, in the order of their ends.
         best: the best finished trial by the goal; None before the first.
+        stopped: the best of those stopped on the way.
         rationed: whether a trial was given less than the full effort, or went on from another.
     """
 
-    def __init__(self, goal: Goal, space: Space | None) -> None:
+    def __init__(self, goal: Goal, space: Space | None, packs: bool = False) -> None:
         self.goal = goal
-        self.trials: list[Trial] = []
+        self.trials = Chronicle(packs)
         self.queue: dict[int, tuple[Config, str]] = {}
         self.past: tuple[tuple[Trial, ...], ...] = ()
         self.suggested: dict[str, Dimension] = {}
@@ -48,6 +51,7 @@ class Story:
         self.deaths: Counter[int] = Counter()
         self.reported: list[Trial] = []
         self.best: Trial | None = None
+        self.stopped: Trial | None = None
         self.rationed = False
         self._given = space
         self._space = Space({}) if space is None else space
@@ -78,16 +82,20 @@ class Story:
         self.running.add(trial.number)
         self.workers[trial.number] = body.get("by", "")
         self.rationed = self.rationed or trial.fidelity is not None or trial.continues is not None
+        self.trials.packs &= not self.rationed  # schedulers look at all of them again and again
 
     def _told(self, body: Mapping[str, Any]) -> None:
         self._widen(body.get("suggested", {}))
         number = body["number"]
-        trial = self.trials[number] = self.trials[number].measured(measurement_from_json(body["measurement"], self._given))
+        trial = self.trials[number].measured(measurement_from_json(body["measurement"], self._given))
+        self.trials.replace(trial)
         self.running.discard(number)
         for once in (self.workers, self.taken, self.deaths):
             once.pop(number, None)
         if trial.readings:
             self.reported.append(trial)
+        if trial.status is Status.PRUNED:
+            self.stopped = self.goal.best([trial] if self.stopped is None else [self.stopped, trial])
         rank = self.goal.rank(trial)
         if rank is not None and (self._best_rank is None or rank < self._best_rank):
             self.best, self._best_rank = trial, rank

@@ -6,23 +6,26 @@ import math
 import time as clock
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
-from numbers import Integral, Real
+from numbers import Integral
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from staytuned._random import fresh_seed, generator, integer
+from staytuned.custody import LEASE, RETRY, Custody, checked_lease, checked_retry
+from staytuned.deadline import Deadline
 from staytuned.enough import Enough
 from staytuned.errors import NotFoundError, SpaceError, SpaceExhausted, TrialTimeout, UsageError
-from staytuned.evaluate.guard import failure, measured, told
+from staytuned.evaluate.guard import failure
 from staytuned.execute.choose import executor_for
 from staytuned.execute.crew import Crew, crew_of
 from staytuned.goal import Budget, Goal, value_of
 from staytuned.insight.frame import frame
 from staytuned.left_open import LeftOpen, without
 from staytuned.open_trial import OpenTrial
+from staytuned.outcome import Objective, Outcome, Run, as_measurement
 from staytuned.protocols import Fact, Ledger, Ration, Sampler, Scheduler
 from staytuned.samplers.named import named
 from staytuned.schedulers.median import MedianRule
@@ -32,20 +35,17 @@ from staytuned.space.codec import config_to_json, space_from_json, space_to_json
 from staytuned.space.dims import Dimension, Value
 from staytuned.space.door import SpaceLike, as_space
 from staytuned.space.space import Config, Space
-from staytuned.store.hold import Hold
 from staytuned.store.open import open_ledger
-from staytuned.store.watch import Watch
 from staytuned.story import Story
 from staytuned.transfer import lesson, lesson_to_facts
 from staytuned.trial import Cost, History, Measurement, Status, Trial, measurement_to_json, trial_to_json
 
-Objective: TypeAlias = Callable[[OpenTrial], Any]
 OnTrial: TypeAlias = Callable[[Trial], None]
 
+_TIME_UP = "the time was up"
 _GRACE = 1.0  # seconds that trials have to come in once the time is up
+_PAGE = 2000  # facts to read at once
 _PAUSE = 0.05  # seconds between looks whether other workers have ended what the scheduler waits for
-_LEASE = 60.0  # seconds; a worker says three times in it that it lives
-_RETRY = 2
 _STEP_BACK = 2.0  # seconds at most before a worker that was overtaken tries again
 
 
@@ -93,8 +93,8 @@ class Study:
         ledger: str | Path | Ledger | None = None,
         seed: int | None = None,
         left_open: Collection[str] = (),
-        lease: float = _LEASE,
-        retry: int = _RETRY,
+        lease: float = LEASE,
+        retry: int = RETRY,
     ) -> None:
         self.goal = Goal.parse(goal)
         self.ledger = open_ledger(ledger)
@@ -103,9 +103,7 @@ class Study:
         self._method = sampler
         self._left_open = frozenset(left_open)
         self._space = None if space is None else as_space(space)
-        self._hold = Hold(self.ledger, _checked_lease(lease))
-        self._watch = Watch(lease)
-        self._retry = _checked_retry(retry)
+        lease, retry = checked_lease(lease), checked_retry(retry)
         self._read_to = 0
         self._total: int | None = None  # trials that the study may have in all, while optimize() was told so
         self._made: tuple[Space, Sampler] | None = None
@@ -115,7 +113,8 @@ class Study:
         self._scheduler(scheduler, fidelity, Space({}), 0)  # and so is a scheduler, before anything is written
         self.seed = self._found(seed)
         self.scheduler: Scheduler = self._scheduler(scheduler, fidelity, self._space, self.seed)
-        self._story = Story(self.goal, self._space)
+        self._story = Story(self.goal, self._space, packs=isinstance(sampler, str) and not left_open)
+        self._custody = Custody(self.ledger, self._stream, self._story, self.refresh, lease, retry)
         self.refresh()
 
     @property
@@ -124,9 +123,13 @@ class Study:
         return self._story.space
 
     @property
-    def trials(self) -> tuple[Trial, ...]:
-        """All trials, by number; what other workers did comes in with the next ask, tell or refresh."""
-        return tuple(self._story.trials)
+    def trials(self) -> History:
+        """All trials, by number; what other workers did comes in with the next ask, tell or refresh.
+
+        A tuple. In a study of more than 10,000 trials the older ones may be packed away to save memory; then a sequence that grows with the study
+        and unpacks them as they are looked at, some ten microseconds each.
+        """
+        return self._story.trials if self._story.trials.packed else tuple(self._story.trials)
 
     @property
     def queue(self) -> tuple[Config, ...]:
@@ -137,13 +140,15 @@ class Study:
     def best(self) -> Trial:
         """The best finished trial: of those that keep the goal's limits, or, if none does, the one that breaks them least (see ``feasible``).
 
+        If none has finished, the best of those that were stopped on the way and have a score, such as the mean of the folds so far.
+
         Raises:
-            NotFoundError: no trial has finished; the message says why the last one did not.
+            NotFoundError: no trial has a score; the message says why the last one has not.
             UsageError: there are several objectives, so that no one trial is best.
         """
         if self.goal.others:
             raise UsageError(f"study {self.name!r} has {len(self.goal.objectives)} objectives, so no one trial is best; choose from study.front")
-        best = self._story.best
+        best = self._story.best or self._story.stopped
         if best is None:
             failed = [t for t in self._story.trials if t.status.failed]
             why = f"; the last failure: {failed[-1].cure}" if failed else f"; {self.why_ended}" if self.why_ended else ""
@@ -196,31 +201,36 @@ class Study:
         self.ledger.append(lesson_to_facts(found, self.goal, self._space, self._stream, source))
         self.refresh()
 
-    def ask(self) -> OpenTrial:
+    def ask(self, *, total: int | None = None) -> OpenTrial:
         """The next trial: one that a dead worker left or that was given back, else one that the scheduler lets go on, else the next of the queue, else
         what the sampler proposes.
 
+        Args:
+            total: trials that the study has in all at most, whoever asks for them; None for no limit. Counting ``trials`` before asking would not do, as other
+                workers ask in the meantime.
+
         Raises:
-            SpaceExhausted: nothing untried is left, or the scheduler waits for trials under way.
+            SpaceExhausted: nothing untried is left, the total is reached, or the scheduler waits for trials under way.
+            UsageError: the total makes no sense.
         """
-        misses = 0
+        misses, total = 0, self._total if total is None else _checked_total(total)
         while True:
             begun = clock.monotonic()
             self.refresh()
-            if (left := self._left_over()) is not None:
+            if (left := self._custody.left_over()) is not None:
                 return self._opened(left)
             number = len(self._story.trials)
-            if self._total is not None and number >= self._total:
-                raise _Waiting(f"the study has {number} trials, and total={self._total} asks for no more")
+            if total is not None and number >= total:
+                raise _Waiting(f"the study has {number} trials, and total={total} asks for no more")
             queued, trial = self._next(number)
-            body = trial_to_json(trial, self._space) | {"queued": queued, "by": self._hold.owner}
-            if self._began(number, Fact(self._stream, "asked", body, key=f"asked/{number}")):
+            body = trial_to_json(trial, self._space) | {"queued": queued, "by": self._custody.worker}
+            if self._custody.began(number, Fact(self._stream, "asked", body, key=f"asked/{number}")):
                 return self._opened(self._story.trials[number])
             # Another worker was faster, which makes this proposal worthless. The longer they queue for the ledger, the longer each steps back.
             misses += 1
             clock.sleep(
                 min(max(clock.monotonic() - begun, 0.001) * 2 ** min(misses, 10), _STEP_BACK)
-                * generator(self.seed, "step back", self._hold.owner, misses).uniform()
+                * generator(self.seed, "step back", self._custody.worker, misses).uniform()
             )
 
     def tell(self, trial: OpenTrial | Trial | int, result: float | Sequence[float] | Mapping[str, float] | Status | str | Measurement) -> Trial:
@@ -234,7 +244,7 @@ class Study:
         Raises:
             UsageError: no such trial, or no such status.
         """
-        measurement = _as_measurement(result, self.goal)
+        measurement = as_measurement(result, self.goal)
         if isinstance(trial, OpenTrial):
             return self._record(trial.number, trial.closed(measurement), trial.suggested)
         return self._record(trial.number if isinstance(trial, Trial) else int(trial), measurement, {})
@@ -242,8 +252,8 @@ class Study:
     def give_back(self, trial: OpenTrial | Trial | int) -> None:
         """Let go of a trial that was asked for here and will not be told; whoever asks next gets it."""
         number = trial if isinstance(trial, int) else trial.number
-        if self._hold.holds(self._lease(number)):
-            self._leave(number)
+        if self._custody.holds(number):
+            self._custody.leave(number)
 
     def optimize(
         self,
@@ -267,8 +277,9 @@ class Study:
         Args:
             objective: called with an open trial; returns a score, a tuple of one for each objective, scores by metric, or a Measurement.
             trials: new trials at most, of this worker.
-            timeout: seconds at most. Running trials are cut off at the deadline where they run in processes of their own; elsewhere they stop at their next
-                fold or ``should_prune()``, once another has finished.
+            timeout: seconds at most. Running trials are cut off at the deadline where they run in processes of their own. Everywhere they stop at the last
+                fold or ``should_prune()`` before it, as far as their earlier ones tell; elsewhere none begins that would not come so far in time. If no
+                trial has finished by then, the one under way is recorded as pruned, with the score of what it read, if it read anything.
             total: trials that the study has in all at most, whoever runs them. Any number of workers that are told the same number end when exactly so
                 many have ended: the last ones wait for each other, and take over what a dead one left.
             executor: where trials run; any ``concurrent.futures.Executor``, such as Dask's ``client.get_executor()`` or
@@ -290,7 +301,7 @@ class Study:
         if endless and (self._space is None or without(self._space, self._left_open).size is None):
             raise UsageError("optimize() without trials=, total= or timeout= would never end on this space; give one")
         satisfied = None if enough is None else Enough(self.goal, enough, self.seed, self._left_open)
-        deadline = math.inf if budget.seconds is None else clock.monotonic() + budget.seconds
+        deadline = Deadline(budget.seconds)
         ours = executor is None
         if executor is None:
             executor = executor_for(n_jobs, timeout=trial_timeout, memory=memory)
@@ -300,7 +311,7 @@ class Study:
         try:
             crew = crew_of(executor, None if ours else n_jobs)
             self._total = total
-            self._loop(_Run(objective, self.goal), budget.trials, deadline, crew, on_trial, satisfied)
+            self._loop(Run(objective, self.goal), budget.trials, deadline, crew, on_trial, satisfied)
         except BaseException:
             if ours and hasattr(executor, "kill"):
                 executor.kill()  # nobody waits for trials whose results nobody will read
@@ -312,16 +323,17 @@ class Study:
 
     def refresh(self) -> None:
         """Take in what the ledger has heard since the last look."""
-        news = self.ledger.read(self._stream, self._read_to)
-        news.reverse()
-        while news:
-            fact = news.pop()  # gone before the next one: of a long study there would be twice as much in memory
-            self._read_to = fact.id
-            self._story.take_in(fact)
-            if fact.kind == "told":
-                self._hold.let_go(self._lease(fact.body["number"]))
-            elif fact.kind == "learned":
-                self._made = None  # the sampler is told
+        while True:
+            news = self.ledger.read(self._stream, self._read_to, limit=_PAGE)
+            for fact in news:
+                self._read_to = fact.id
+                self._story.take_in(fact)
+                if fact.kind == "told":
+                    self._custody.over(fact.body["number"])
+                elif fact.kind == "learned":
+                    self._made = None  # the sampler is told
+            if len(news) < _PAGE:
+                return
 
     def to_frame(self) -> Any:
         """A pandas DataFrame, one row per trial: number, status, a column per metric, seconds, origin, the config's values, and what went wrong.
@@ -334,16 +346,18 @@ class Study:
 
     # the loop
 
-    def _loop(self, run: _Run, trials: int | None, deadline: float, crew: Crew, on_trial: OnTrial | None, satisfied: Enough | None = None) -> None:
-        flying: dict[Future[_Outcome], OpenTrial] = {}
+    def _loop(self, run: Run, trials: int | None, deadline: Deadline, crew: Crew, on_trial: OnTrial | None, satisfied: Enough | None = None) -> None:
+        flying: dict[Future[Outcome], OpenTrial] = {}
         begun, self.why_ended = 0, ""
         with self._given_back(), _cancelled_at_the_end(flying):
             while True:
                 while not self.why_ended and len(flying) < crew.under_way:
                     if trials is not None and begun >= trials:
                         self.why_ended = f"all {trials} trials asked for were run"
-                    elif clock.monotonic() >= deadline:
-                        self.why_ended = "the time was up"
+                    elif deadline.passed:
+                        self.why_ended = _TIME_UP
+                    elif not crew.cuts_off and self._story.best is not None and deadline.left < deadline.stretch:
+                        self.why_ended = f"{_TIME_UP}: {deadline.left:.2g} s were left, and a trial may take {deadline.stretch:.2g} s until it can be stopped"
                     elif satisfied is not None and not self._story.queue and (reason := satisfied.reason(self._story.trials, self._story.space)):
                         self.why_ended = reason
                     elif self._launched(run, crew, deadline, flying):
@@ -353,12 +367,12 @@ class Study:
                 if not flying:
                     self.why_ended += self._unkept()
                     return
-                patience = min(crew.glance, max(deadline - clock.monotonic(), 0) + _GRACE)
+                patience = min(crew.glance, max(deadline.left, 0) + _GRACE)
                 landed, _ = wait(flying, timeout=None if patience == math.inf else patience, return_when=FIRST_COMPLETED)
                 for future in landed:
                     self._land(future, flying.pop(future), deadline, on_trial)
-                if not landed and clock.monotonic() >= deadline + _GRACE:  # on an executor that cannot cut trials off
-                    self.why_ended = f"the time was up{self._unkept()}"
+                if not landed and deadline.left <= -_GRACE:  # on an executor that cannot cut trials off
+                    self.why_ended = f"{_TIME_UP}{self._unkept()}"
                     return
 
     def _unkept(self) -> str:
@@ -370,11 +384,11 @@ class Study:
         values = " and ".join(f"{limit.metric}={value_of(nearest.measurement, limit.metric):.6g}, not {limit.sense} {limit.bound:.6g}" for limit in broken)
         return f"; no trial keeps the limits, the nearest is trial {nearest.number} with {values}"
 
-    def _launched(self, run: _Run, crew: Crew, deadline: float, flying: dict[Future[_Outcome], OpenTrial]) -> int:
+    def _launched(self, run: Run, crew: Crew, deadline: Deadline, flying: dict[Future[Outcome], OpenTrial]) -> int:
         try:
             trial = self.ask()
         except _Waiting as pause:
-            if not flying and self._story.running <= self._mine:
+            if not flying and self._story.running <= self._custody.held():
                 self.why_ended = str(pause)
             elif not flying:
                 clock.sleep(_PAUSE)  # for other workers
@@ -382,35 +396,39 @@ class Study:
         except SpaceExhausted as end:
             self.why_ended = "" if flying else str(end)
             return 0
-        if deadline < math.inf and self._story.best is not None:
-            trial.ends = clock.time() + deadline - clock.monotonic()
-        flying[crew.submit(run, trial, deadline - clock.monotonic())] = trial
+        trial.ends, trial.alone = deadline.ends, self._story.best is None
+        flying[crew.submit(run, trial, deadline.left)] = trial
         return 1
 
-    def _land(self, future: Future[_Outcome], trial: OpenTrial, deadline: float, on_trial: OnTrial | None) -> None:
+    def _land(self, future: Future[Outcome], trial: OpenTrial, deadline: Deadline, on_trial: OnTrial | None) -> None:
         try:
             outcome = future.result()
         except CancelledError:
             return
         except Exception as problem:
-            if isinstance(problem, TrialTimeout) and clock.monotonic() >= deadline:
+            if isinstance(problem, TrialTimeout) and deadline.passed:
                 return  # the study's time was up, not the trial's: it is given back
             spent = Cost(seconds=max(clock.time() - self._story.trials[trial.number].started, 0.0))  # a killed worker tells no more
-            outcome = _Outcome(failure(problem, spent), {})
-        if outcome.measurement.status is Status.TIMEOUT and clock.monotonic() >= deadline:
-            return
-        told = self._record(trial.number, outcome.measurement, outcome.suggested)
+            outcome = Outcome(failure(problem, spent), {})
+        measurement = outcome.measurement
+        if outcome.cut_off:
+            self.why_ended = _TIME_UP
+            if self._story.best is not None or not math.isfinite(value_of(measurement, self.goal.metric)):
+                return  # it is given back
+            measurement = replace(measurement, cure=f"{_TIME_UP} after {_looks(measurement)}, and no trial had finished")
+        deadline.heard(measurement)
+        told = self._record(trial.number, measurement, outcome.suggested)
         if on_trial is not None:
             on_trial(told)
 
     @contextmanager
     def _given_back(self) -> Iterator[None]:
         """Whatever this loop began and did not finish, however it ends, is free for the next worker."""
-        before = self._mine
+        before = self._custody.held()
         try:
             yield
         finally:
-            for number in self._mine - before:
+            for number in self._custody.held() - before:
                 self.give_back(number)
 
     # one trial
@@ -486,66 +504,11 @@ class Study:
         body: dict[str, Any] = {"number": number, "measurement": measurement_to_json(measurement, self._space)}
         if new := {name: d.to_json() for name, d in suggested.items() if name not in self._story.suggested}:
             body["suggested"] = new
-        key, told = self._lease(number), Fact(self._stream, "told", body, key=f"told/{number}")
-        if not (self._hold.holds(key) and self.ledger.append([told], [self._hold.end(key)])[0]):
+        told = Fact(self._stream, "told", body, key=f"told/{number}")
+        if not (self._custody.holds(number) and self.ledger.append([told], [self._custody.end(number)])[0]):
             self.ledger.append([told])  # by one who does not hold it, or no more: the first word counts
         self.refresh()
         return self._story.trials[number]
-
-    @property
-    def _mine(self) -> set[int]:
-        """The trials under way that this object holds."""
-        return {number for number in self._story.running if self._hold.holds(self._lease(number))}
-
-    def _began(self, number: int, fact: Fact, dead: str | None = None) -> bool:
-        """Whether the fact was written by which this object begins the trial, or takes it over, and with it the lease."""
-        key = self._lease(number)
-        try:
-            if not self.ledger.append([fact], [self._hold.wish(key, instead_of=dead)])[0]:
-                return False
-        except BaseException:
-            with suppress(Exception):
-                self._leave(number)  # it may have been written
-            raise
-        self._hold.took(key)
-        self.refresh()
-        if number in self._story.running:
-            return True
-        self._hold.let_go(key)  # it was told since we last looked
-        self.ledger.claim(key, self._hold.owner, 0)
-        return False
-
-    def _leave(self, number: int) -> None:
-        """Whoever asks next gets the trial, if we held it."""
-        key = self._lease(number)
-        self._hold.let_go(key)
-        self.ledger.append([Fact(self._stream, "left", {"number": number})], [self._hold.end(key)])
-
-    def _left_over(self) -> Trial | None:
-        """The first trial under way that nobody is at work on any more, now ours."""
-        for number in sorted(self._story.running - self._mine):
-            worker = self._story.workers[number]
-            dead = worker if self._watch.is_dead(worker) else None
-            key = self._lease(number)
-            if dead or worker in ("", self._hold.owner) or self._watch.is_silent(key, self._story.trials[number].started):
-                deaths = self._story.deaths[number] + (worker not in ("", self._hold.owner))
-                if deaths > self._retry:
-                    self.ledger.append([self._lost(number, worker, deaths)], [self._hold.end(key, instead_of=dead)])
-                    self.refresh()
-                    continue
-                turn = self._story.taken[number] + 1
-                fact = Fact(self._stream, "taken", {"number": number, "by": self._hold.owner}, key=f"taken/{number}/{turn}")
-                if self._began(number, fact, dead):
-                    return self._story.trials[number]
-        return None
-
-    def _lost(self, number: int, worker: str, deaths: int) -> Fact:
-        cure = f"its worker died, {deaths} times in a row, the last one {worker}; look for what ended it (memory?), or allow more with retry={deaths}"
-        measurement = measurement_to_json(Measurement(status=Status.LOST, cure=cure), self._space)
-        return Fact(self._stream, "told", {"number": number, "measurement": measurement}, key=f"told/{number}")
-
-    def _lease(self, number: int) -> str:
-        return f"{self._stream}/{number}"
 
     def _scheduler(self, scheduler: str | Scheduler | None, fidelity: float | None, space: Space | None, seed: int) -> Scheduler:
         if scheduler is None and fidelity is None:
@@ -585,46 +548,8 @@ class Study:
         return int(stored["seed"])
 
 
-def minimize(
-    f: Callable[[Config], Any],
-    space: SpaceLike,
-    *,
-    trials: int | None = 100,
-    time: float | None = None,
-    method: str | Sampler = "auto",
-    limits: str | None = None,
-    learn_from: Study | Sequence[Trial] | None = None,
-    seed: int | None = None,
-) -> Trial:
-    """The best trial of ``f`` over a space.
-
-    Args:
-        f: called with a config, a dict; returns the number to make small, or a dict of it as ``loss`` and of what the limits speak of.
-        space: a Space, or a dict from name to dimension, list or scipy distribution.
-        trials: at most; None for no limit.
-        time: seconds at most; None for no limit.
-        method: manual grid random sobol bayes tpe cma evolution auto, or a Sampler.
-        limits: what must hold, such as ``"seconds <= 2"`` or ``"latency <= 20 and recall >= 0.9"``; if no trial keeps them, the one that breaks
-            them least is returned.
-        learn_from: an earlier study, or its trials, to begin with; see :meth:`Study.learn_from`.
-        seed: same seed, same result.
-
-    Raises:
-        NotFoundError: every trial failed.
-
-    >>> from staytuned.space.dims import Float
-    >>> round(minimize(lambda c: (c["x"] - 2) ** 2, {"x": Float(-5, 5)}, trials=30, seed=0).config["x"], 1)
-    2.0
-    """
-    study = Study(space=space, goal=f"min loss where {limits}" if limits else "min loss", sampler=method, seed=seed)
-    if learn_from is not None:
-        study.learn_from(learn_from)
-    study.optimize(_OfConfig(f), trials=trials, timeout=time)
-    return study.best
-
-
 @contextmanager
-def _cancelled_at_the_end(flying: Mapping[Future[_Outcome], OpenTrial]) -> Iterator[None]:
+def _cancelled_at_the_end(flying: Mapping[Future[Outcome], OpenTrial]) -> Iterator[None]:
     """However the loop ends, nobody will read what is still under way."""
     try:
         yield
@@ -637,55 +562,10 @@ class _Waiting(SpaceExhausted):
     """The scheduler begins nothing before a trial under way has ended."""
 
 
-@dataclass(frozen=True)
-class _OfConfig:
-    f: Callable[[Config], Any]
-
-    def __call__(self, trial: OpenTrial) -> Any:
-        return self.f(trial.config)
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    measurement: Measurement
-    suggested: Mapping[str, Dimension]
-
-
-@dataclass(frozen=True)
-class _Run:
-    """What travels to a worker once; an open trial follows for every run."""
-
-    objective: Objective
-    goal: Goal
-
-    def __call__(self, trial: OpenTrial) -> _Outcome:
-        measurement = measured(lambda: self.objective(trial), self.goal)
-        if trial.cut_off and measurement.status is Status.PRUNED:
-            measurement = replace(measurement, status=Status.TIMEOUT, cure="the study's time was up")
-        return _Outcome(trial.closed(measurement), trial.suggested)
-
-
-def _as_measurement(result: Any, goal: Goal) -> Measurement:
-    if isinstance(result, Measurement) and result.status is Status.RUNNING:
-        raise UsageError("a Measurement with status 'running' ends no trial; tell one that is over")
-    if isinstance(result, str):
-        endings = [status for status in Status if status not in (Status.RUNNING, Status.DONE)]
-        if result not in endings:
-            raise UsageError(f"{result!r} is neither a score nor the status of a trial that gave none; those are {', '.join(endings)}")
-        return Measurement(status=Status(result), cure=f"told as {result}")
-    return told(result, goal)
-
-
-def _checked_lease(lease: Any) -> float:
-    if isinstance(lease, bool) or not isinstance(lease, Real) or not float(lease) > 0:
-        raise UsageError(f"lease={lease!r} must be a positive number of seconds, such as 60")
-    return float(lease)
-
-
-def _checked_retry(retry: Any) -> int:
-    if isinstance(retry, bool) or not isinstance(retry, Integral) or int(retry) < 0:
-        raise UsageError(f"retry={retry!r} must be a whole number of at least 0: how often a trial whose worker died is run again")
-    return int(retry)
+def _looks(measurement: Measurement) -> str:
+    """How far a trial came."""
+    count, place = len(measurement.readings), measurement.readings[-1].place if measurement.readings else "report"
+    return f"{count} {place}{'s' * (count != 1)}"
 
 
 def _checked_total(total: Any) -> int | None:

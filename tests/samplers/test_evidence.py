@@ -50,8 +50,9 @@ def _trial(number: int, draw: int) -> Trial:
 def _assert_same(one: Evidence, other: Evidence) -> None:
     for name in ARRAYS:
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
-    assert set(one.taken) == set(other.taken)
-    assert (one.length, one.scored, len(one.taken)) == (other.length, other.scored, len(other.taken))
+    keys = [one.cube.key_at(row) for config in CONFIGS if (row := one.cube.place(config)) is not None]
+    assert [key in one.taken for key in keys] == [key in other.taken for key in keys]
+    assert (one.length, one.scored) == (other.length, other.scored)
     for k in (0, 1, 3, 1000):
         assert one.best(k).tolist() == other.best(k).tolist()
 
@@ -127,7 +128,6 @@ def test_one_more_under_way() -> None:
     joined = evidence.joined(config)
     assert cube.key(config) in joined.taken
     assert cube.key(config) not in evidence.taken
-    assert len(joined.taken) == len(evidence.taken) + 1
     np.testing.assert_array_equal(joined.pending, [*evidence.pending, cube.row(config)])
     assert joined.best(5).tolist() == evidence.best(5).tolist()
 

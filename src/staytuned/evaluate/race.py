@@ -72,7 +72,7 @@ class Race:
 
     def judge(self, history: History, trial: Trial) -> Verdict:
         """STOP if the challenger can hardly end ahead of the best finished trial, else GO_ON."""
-        incumbent = self.goal.best(history)
+        incumbent = self._incumbent(history)
         own = self._losses(trial)
         if incumbent is None or not 1 <= len(own) < self.folds:
             return Verdict.GO_ON
@@ -101,13 +101,13 @@ class Race:
 
     def brief(self, history: History) -> History:
         """The incumbent and the last finished races."""
-        incumbent = self.goal.best(history)
+        incumbent = self._incumbent(history)
         recent = [t for t in history if t.status in (Status.DONE, Status.PRUNED) and len(t.readings) >= 2][-_REMEMBERED:]
         return recent if incumbent is None or incumbent in recent else [incumbent, *recent]
 
     def estimate(self, history: History, trial: Trial) -> float:
         """The incumbent's mean over all folds moved by the mean difference on the folds seen."""
-        own, incumbent = self._losses(trial), self.goal.best(history)
+        own, incumbent = self._losses(trial), self._incumbent(history)
         rival = self._losses(incumbent) if incumbent is not None else own
         loss = float(np.mean(rival) + np.mean(own - rival[: len(own)]))
         return loss if self.goal.direction == "min" else -loss
@@ -115,6 +115,10 @@ class Race:
     def ration(self, history: History, new: bool = True) -> Ration | None:  # noqa: ARG002 - the seam passes the history to every rule
         """Full effort for a new config."""
         return Ration() if new else None
+
+    def _incumbent(self, history: History) -> Trial | None:
+        """The best trial with all folds."""
+        return self.goal.best(trial for trial in history if trial.status is Status.DONE)
 
     def _losses(self, trial: Trial) -> Floats:
         """(folds seen,) in the order of folds, cut at the first that gave no score."""

@@ -28,6 +28,11 @@ class Crew(Protocol):
         """Seconds after which ``under_way`` may be another number; infinite where it stays."""
         ...
 
+    @property
+    def cuts_off(self) -> bool:
+        """Whether a trial is stopped when its seconds are over, even where it does not look at the clock itself."""
+        ...
+
     def submit(self, work: Callable[[A], T], argument: A, seconds: float) -> Future[T]:
         """The future of ``work(argument)``, which is to end within these seconds where the executor can see to it."""
         ...
@@ -68,6 +73,10 @@ class _Plain:
     @property
     def glance(self) -> float:
         return math.inf if self._at_once is not None else float(getattr(self._executor, "glance", math.inf))
+
+    @property
+    def cuts_off(self) -> bool:
+        return hasattr(self._executor, "submit_within")
 
     def submit(self, work: Callable[[A], T], argument: A, seconds: float) -> Future[T]:
         within: Any = getattr(self._executor, "submit_within", None)

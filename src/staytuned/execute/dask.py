@@ -65,7 +65,12 @@ class DaskCrew:
         """Seconds after which there may be more or fewer workers."""
         return _GLANCE if self._at_once is None else math.inf
 
-    def submit(self, work: Callable[[A], T], argument: A, seconds: float) -> Future[T]:  # noqa: ARG002 - a running task of Dask's cannot be ended
+    @property
+    def cuts_off(self) -> bool:
+        """A running task of Dask's cannot be ended."""
+        return False
+
+    def submit(self, work: Callable[[A], T], argument: A, seconds: float) -> Future[T]:  # noqa: ARG002 - see cuts_off
         """The future of ``work(argument)``. A worker's death that Dask gives up on is WorkerDied.
 
         Raises:

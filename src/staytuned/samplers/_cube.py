@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -148,7 +148,7 @@ class Cube:
     def _keys_of_everything(self) -> list[bytes]:
         return [] if self.everything is None else self.keys(self.everything)
 
-    def left(self, taken: Collection[bytes]) -> Array | None:
+    def left(self, taken: Container[bytes]) -> Array | None:
         """(n, d) what is untried of a small finite space; None for any other.
 
         Raises:
@@ -162,7 +162,7 @@ class Cube:
         return rows
 
 
-def untried(cube: Cube, taken: Collection[bytes], rng: np.random.Generator) -> Config:
+def untried(cube: Cube, taken: Container[bytes], rng: np.random.Generator) -> Config:
     """A config drawn evenly from those not taken.
 
     Raises:

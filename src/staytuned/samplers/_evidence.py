@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from bisect import insort
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
 
+from staytuned.chronicle import Chronicle
 from staytuned.errors import SpaceExhausted
 from staytuned.goal import Goal
 from staytuned.samplers._columns import Columns, Positions
 from staytuned.samplers._cube import Array, Cube, Mask
+from staytuned.samplers._keys import Keys
 from staytuned.space.space import Config
 from staytuned.trial import History, Status, Trial
 
@@ -23,10 +24,11 @@ Rank: TypeAlias = tuple[float, float, int]  # violation, loss, place in the hist
 
 _FEW = 16  # as many entries are cheaper to put into a ranking one by one than to sort in
 _MANY = 1000  # changed places after which reading afresh is cheaper
+_RANKED = 2000  # the best that a long ranking is cut down to, once it has twice as many
 
 
-class Taken(AbstractSet[bytes]):
-    """The keys that must not be proposed again, as a set that shares its bulk with the reader: adding to it copies nothing.
+class Taken(Container[bytes]):
+    """The keys that must not be proposed again. It shares its bulk with the reader: adding to it copies nothing.
 
     Attributes:
         era: while it is the same object, whatever was taken still is.
@@ -34,22 +36,11 @@ class Taken(AbstractSet[bytes]):
 
     __slots__ = ("_known", "_more", "era")
 
-    def __init__(self, known: Mapping[bytes, int], era: object, more: frozenset[bytes] = frozenset()) -> None:
+    def __init__(self, known: Keys, era: object, more: frozenset[bytes] = frozenset()) -> None:
         self._known, self.era, self._more = known, era, more
 
     def __contains__(self, key: object) -> bool:
         return key in self._known or key in self._more
-
-    def __iter__(self) -> Iterator[bytes]:
-        yield from self._known
-        yield from (key for key in self._more if key not in self._known)
-
-    def __len__(self) -> int:
-        return len(self._known) + sum(key not in self._known for key in self._more)
-
-    @classmethod
-    def _from_iterable(cls, keys: Iterable[bytes]) -> AbstractSet[bytes]:  # type: ignore[override]
-        return frozenset(keys)
 
     def joined(self, key: bytes) -> Taken:
         """The same with one more key."""
@@ -73,7 +64,8 @@ class Evidence:
         taken: the keys of every trial that lies in the space.
         length: trials in the history, those that do not fit the space included.
         places: (n,) where the trials stand in the history.
-        ranking: the finite losses, best first; None where it has to be worked out.
+        ranking: the finite losses, best first, of many only the best; None where it has to be worked out.
+        finite: how many losses are finite; None where it has to be counted.
         lineage: while it is the same object, what stands at a place in ``places`` stays as it is.
     """
 
@@ -90,12 +82,13 @@ class Evidence:
     length: int
     places: Positions
     ranking: Sequence[Rank] | None
+    finite: int | None
     lineage: object
 
     @property
     def scored(self) -> int:
         """How many trials have a finite loss."""
-        return int(np.isfinite(self.losses).sum()) if self.ranking is None else len(self.ranking)
+        return int(np.isfinite(self.losses).sum()) if self.finite is None else self.finite
 
     @property
     def feasible(self) -> Mask:
@@ -104,7 +97,7 @@ class Evidence:
 
     def best(self, k: int) -> Positions:
         """The positions of the ``k`` best finite losses, best first: by what is above the limits, then by loss, then by number."""
-        if self.ranking is not None:
+        if self.ranking is not None and (k <= len(self.ranking) or len(self.ranking) == self.finite):
             return np.searchsorted(self.places, np.array([place for _, _, place in self.ranking[:k]], dtype=np.intp))
         above = np.where(np.isnan(self.violations), np.inf, np.maximum(self.violations, 0.0)).sum(axis=1)
         finite = np.flatnonzero(np.isfinite(self.losses))
@@ -123,7 +116,7 @@ class Evidence:
     def at(self, positions: Positions | slice) -> Evidence:
         """Only the trials that ended at these positions."""
         ended = ("rows", "losses", "objectives", "violations", "partial", "noise", "seconds", "places")
-        return replace(self, ranking=None, **{name: getattr(self, name)[positions] for name in ended})
+        return replace(self, ranking=None, finite=None, **{name: getattr(self, name)[positions] for name in ended})
 
 
 class Reader:
@@ -142,9 +135,11 @@ class Reader:
 
     def read(self, history: History) -> Evidence:
         """The evidence of a history in any order; trials whose config does not fit the space are overlooked."""
-        trials = history if type(history) is list else list(history)
+        trials = history if type(history) is list else list(history) if type(history) is not Chronicle else None
         try:
-            if not self._follows(trials):
+            if trials is None:
+                self._go_on(cast(Chronicle, history))
+            elif not self._follows(trials):
                 trials = sorted(trials, key=lambda trial: trial.number)
                 if not self._follows(trials):
                     self._forget()
@@ -168,9 +163,10 @@ class Reader:
             seconds=ended["seconds"],
             pending=self._pending["rows"],
             taken=Taken(self._keys, self._era),
-            length=len(self._trials),
+            length=self._length,
             places=ended["places"],
             ranking=self._ranking,
+            finite=self._finite,
             lineage=self._lineage,
         )
 
@@ -179,16 +175,27 @@ class Reader:
         widths = {"rows": d, "objectives": m, "violations": c, "noise": None, "seconds": None}
         self._ended = Columns({"places": (None, np.intp), "partial": (None, np.bool_)} | {name: (width, np.float64) for name, width in widths.items()})
         self._pending = Columns({"places": (None, np.intp), "rows": (d, np.float64)})
-        self._trials: list[Trial] = []  # as last read, by number
+        self._trials: Sequence[Trial] = []  # as last read, by number; the chronicle itself, which may have grown since
+        self._length = 0  # how many of them were read
         self._running: dict[int, bytes | None] = {}  # from place to key
-        self._keys: dict[bytes, int] = {}  # how many trials have each
+        self._keys = Keys()
         self._era = object()
         self._ranking: list[Rank] = []
+        self._finite = 0
         self._lineage = object()
+
+    def _go_on(self, chronicle: Chronicle) -> None:
+        """Take in what a chronicle has heard since it was read last; one keeps what it has said."""
+        if chronicle is not self._trials:
+            self._forget()
+            self._trials = chronicle
+        self._take_in([place for place in self._running if chronicle[place].status is not Status.RUNNING], len(chronicle))
 
     def _follows(self, trials: list[Trial]) -> bool:
         """Whether these are the remembered trials, running ones perhaps replaced, and more behind them; if so, the news are taken in."""
-        known, length = self._trials, len(self._trials)
+        if not isinstance(self._trials, list):
+            return False
+        known, length = self._trials, self._length
         fresh = trials[length:]
         if len(trials) < length or not _ascending(known[-1:] + fresh):
             return False
@@ -205,20 +212,23 @@ class Reader:
                     known[place] = old
                 del known[length:]
                 return False
+        self._take_in(changed, len(trials))
+        return True
+
+    def _take_in(self, changed: Sequence[int], length: int) -> None:
+        """Read the trials that ran and were replaced, and those that are new."""
         left = [self._leave(place) for place in changed]
-        self._enter([*changed, *range(length, len(trials))])
+        self._enter([*changed, *range(self._length, length)])
+        self._length = length
         if any(key is not None and key not in self._keys for key in left):  # its config was changed by who ran it
             self._era = object()
-        return True
 
     def _leave(self, place: int) -> bytes | None:
         """Forget a trial that was under way; the key it had."""
         key = self._running.pop(place)
         if key is not None:
             self._pending.remove(place)
-            self._keys[key] -= 1
-            if not self._keys[key]:
-                del self._keys[key]
+            self._keys.leave(key)
         return key
 
     def _enter(self, places: Sequence[int]) -> None:
@@ -228,20 +238,28 @@ class Reader:
             trial = self._trials[place]
             row = self._cube.place(trial.config)
             key = None if row is None else self._cube.key_at(row)
+            running = trial.status is Status.RUNNING
             if key is not None:
-                self._keys[key] = self._keys.get(key, 0) + 1
-            if trial.status is Status.RUNNING:
+                (self._keys.begin if running else self._keys.end)(key)
+            if running:
                 self._running[place] = key
                 if row is not None:
                     self._pending.insert(place, rows=row)
             elif row is not None and _teaches(self._goal, trial):
                 self._learn(place, trial, row, ranks)
-        if len(ranks) > _FEW:
-            self._ranking.extend(ranks)
+        if self._finite > len(self._ranking):  # it was cut: what is behind its last place has none
+            shown = [rank for rank in ranks if rank < self._ranking[-1]]
+        else:
+            shown = ranks
+        if len(shown) > _FEW:
+            self._ranking.extend(shown)
             self._ranking.sort()
         else:
-            for rank in ranks:
+            for rank in shown:
                 insort(self._ranking, rank)
+        self._finite += len(ranks)
+        if len(self._ranking) >= 2 * _RANKED:
+            del self._ranking[_RANKED:]
 
     def _learn(self, place: int, trial: Trial, row: Array, ranks: list[Rank]) -> None:
         goal, failed = self._goal, trial.status.failed

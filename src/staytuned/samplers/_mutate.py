@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Container
 
 import numpy as np
 
@@ -43,7 +43,7 @@ def mutated(cube: Cube, parents: Array, step: Array | float, rng: np.random.Gene
     return cube.snap(points)
 
 
-def neighbour(cube: Cube, parent: Array, taken: Collection[bytes], rng: np.random.Generator) -> Config:
+def neighbour(cube: Cube, parent: Array, taken: Container[bytes], rng: np.random.Generator) -> Config:
     """An untried config one mutation from the parent, the step drawn from 0.01 to 0.3 on a log scale; any untried one where none is near.
 
     Args:
@@ -59,7 +59,7 @@ def neighbour(cube: Cube, parent: Array, taken: Collection[bytes], rng: np.rando
     return untried(cube, taken, rng)
 
 
-def fresh(cube: Cube, row: Array, taken: Collection[bytes]) -> Config | None:
+def fresh(cube: Cube, row: Array, taken: Container[bytes]) -> Config | None:
     """The config at a snapped row; None if it was tried or breaks a constraint."""
     config = cube.config(row)
     return config if cube.key(config) not in taken and cube.space.satisfied(config) else None

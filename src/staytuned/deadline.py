@@ -1,0 +1,48 @@
+"""The time that a study has, and whether what is about to begin would fit into it."""
+
+from __future__ import annotations
+
+import math
+import time as clock
+from collections import deque
+
+from staytuned.trial import Measurement
+
+_REMEMBERED = 5
+
+
+class Deadline:
+    """When a study's time is up.
+
+    A trial can stop only where it looks: after a fold, or at a report. The longest of the last five stretches between looks says whether another one fits.
+
+    Args:
+        seconds: from now; None for no limit.
+    """
+
+    def __init__(self, seconds: float | None) -> None:
+        self._at = math.inf if seconds is None else clock.monotonic() + seconds
+        self._stretches: deque[float] = deque(maxlen=_REMEMBERED)
+
+    @property
+    def left(self) -> float:
+        """Seconds; negative after it, infinite without a limit."""
+        return self._at - clock.monotonic()
+
+    @property
+    def passed(self) -> bool:
+        return self.left <= 0
+
+    @property
+    def ends(self) -> float:
+        """The Unix time of it; infinite without a limit."""
+        return clock.time() + self.left
+
+    @property
+    def stretch(self) -> float:
+        """Seconds until a trial that begins now will probably look; 0 as long as nothing is known."""
+        return max(self._stretches, default=0.0)
+
+    def heard(self, measurement: Measurement) -> None:
+        """Learn from a trial that has come in."""
+        self._stretches.append(measurement.cost.seconds / max(len(measurement.readings), 1))
