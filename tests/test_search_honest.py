@@ -164,7 +164,7 @@ def test_the_scores_are_the_same_without() -> None:
 
 
 def test_a_table_that_is_too_long_is_left_alone(monkeypatch) -> None:
-    monkeypatch.setattr("staytuned.search._MOST_ROWS", 99)
+    monkeypatch.setattr("staytuned.evaluate.overtuned._MOST_ROWS", 99)
     assert search(LogisticRegression(), C, X, y).honest_ is None
     agrees(search(LogisticRegression(), C, X, y, honest=True))
 

@@ -80,7 +80,7 @@ def reached(model: Any, space: Mapping[str, Any], X: Any, y: Any, cv: Any, scori
         return ""
 
     search = TuneSearchCV(model, dict(space), trials=CONFIGS, scoring=scoring, cv=cv, random_state=seed, refit=False, verbose=1)
-    with patch("staytuned.search._line", look), redirect_stdout(StringIO()), suppress(Reached):
+    with patch("staytuned.searching._line", look), redirect_stdout(StringIO()), suppress(Reached):
         search.fit(X, y)
     return at[0] if at else (float("inf"), CONFIGS, float("nan"))
 

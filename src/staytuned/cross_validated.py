@@ -11,10 +11,11 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import indexable
 
 from staytuned.errors import UsageError
+from staytuned.evaluate.build import check_names, with_params
 from staytuned.evaluate.cv import CrossValidation
 from staytuned.evaluate.scoring import Scoring
 from staytuned.goal import Goal
-from staytuned.search import check_names, search_identity, with_params
+from staytuned.identity import search_identity
 from staytuned.space.branches import Branches
 from staytuned.space.space import Config
 from staytuned.trial import Measurement

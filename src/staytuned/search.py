@@ -2,57 +2,45 @@
 
 from __future__ import annotations
 
-import json
 import math
 import numbers
 import time as clock
-import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
-from copy import deepcopy
-from dataclasses import dataclass, field, is_dataclass, replace
-from difflib import get_close_matches
+from concurrent.futures import Executor
+from copy import copy, deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
-import sklearn
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
-from sklearn.exceptions import FitFailedWarning, NotFittedError
-from sklearn.model_selection import TimeSeriesSplit, check_cv
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, is_classifier
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import TimeSeriesSplit
 from sklearn.utils import get_tags, indexable
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from staytuned.errors import Overtuned, SpaceError, UsageError
+from staytuned.errors import UsageError
+from staytuned.evaluate.build import Build, check_names, with_params
+from staytuned.evaluate.chosen import check_failures, chosen_row
 from staytuned.evaluate.columns import Columns, free_levels, unfolded
-from staytuned.evaluate.cv import CrossValidation, Split
+from staytuned.evaluate.cv import CrossValidation
 from staytuned.evaluate.effort import Parameter, Rows
 from staytuned.evaluate.honest import Honest
-from staytuned.evaluate.out_of_fold import Kind, kind_of
-from staytuned.evaluate.race import Race
+from staytuned.evaluate.out_of_fold import Kind
+from staytuned.evaluate.overtuned import corrected_best, deciding_scorer, kept_kind, most_configs, warn_if_overtuned
 from staytuned.evaluate.results import cv_results
+from staytuned.evaluate.routing import Routed, router, routing_enabled
 from staytuned.evaluate.scoring import Scoring
-from staytuned.evaluate.winner import honest_of
 from staytuned.goal import Goal
-from staytuned.open_trial import Evaluated, OpenTrial
-from staytuned.protocols import Fact, Ledger, Sampler, Scheduler
-from staytuned.schedulers.halving import Halving
-from staytuned.schedulers.named import SCHEDULERS, scheduler_named
-from staytuned.schedulers.rungs import checked_lowest, heights, shares
-from staytuned.space.branches import BRANCH, Branches
-from staytuned.space.codec import space_to_json
-from staytuned.space.space import Config, Space
+from staytuned.identity import claim_identity, search_identity
+from staytuned.protocols import Ledger, Sampler, Scheduler
+from staytuned.rationing import Rationing
+from staytuned.searching import LeftBehind, check_executor, ended, run_trials
+from staytuned.space.branches import Branches
+from staytuned.space.space import Space
 from staytuned.study import Study
-from staytuned.trial import Measurement, Status, Trial
-
-_MOST_ROWS = 200_000  # of a table whose row values are kept
-_MOST_VALUES = 2**28  # of all configs; four bytes each
-_MOST_TRIALS = 100  # taken for granted where only time ends the search
-_BY_SHARE = ("asha", "halving", "hyperband")
-_ETA = 3.0  # of schedulers by name
-_MOST_RUNGS = 3  # below full effort, where no fidelity was given
 
 
 def _offers(search: Any, name: str) -> bool:
@@ -86,7 +74,12 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         cv: as in scikit-learn. The same folds serve every trial.
         refit: fit the best config on all rows. With several metrics the name of the one that decides, False, or a function
             from ``cv_results_`` to the index of the best (the first metric then guides the search).
-        n_jobs: worker processes, over trials; -1 for all processors.
+        n_jobs: worker processes, over trials; -1 for all processors. With an executor: how many trials it is given at once, None for as many as it has
+            workers.
+        executor: where trials run; any ``concurrent.futures.Executor``, such as Dask's ``client.get_executor()`` or
+            :class:`~staytuned.execute.ray.RayExecutor`. Default: this process, or worker processes if n_jobs or a limit asks for them. The table travels
+            with the objective, the refit stays here, and whoever made the executor shuts it down. Clones share it. Pickles and copies leave
+            it behind: they predict, and want another one before they are fitted again.
         random_state: an int, RandomState or Generator; same seed, same search (where n_jobs is 1 or the method looks at no scores).
         race: stop a config after some folds once it can hardly win. "auto": on, except for ``method="grid"``. It needs at least 3 folds
             and one metric that decides, and is off without them.
@@ -114,8 +107,8 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         error_score: what ``cv_results_`` shows as the scores of a config that failed; "raise" to raise its error instead.
         return_train_score: also score on the training folds.
         verbose: 1 prints a line per trial, 2 also what ``honest_`` says in the end.
-        trial_timeout: seconds per trial; a trial that needs longer is killed.
-        memory: bytes per trial; a trial that needs more is killed.
+        trial_timeout: seconds per trial; a trial that needs longer is killed. Not with an executor, which has limits of its own or none.
+        memory: bytes per trial; a trial that needs more is killed. Not with an executor.
         ledger: where the search is remembered, such as ``"sqlite:///staytuned.db"``; the same search run again continues there.
         name: of the study in the ledger. Default: made from estimator, space, scoring, folds and table, so that the same search finds it again.
 
@@ -162,6 +155,7 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         cv: Any = 5,
         refit: bool | str | Callable[[dict[str, Any]], int] = True,
         n_jobs: int | None = None,
+        executor: Executor | None = None,
         random_state: Any = None,
         race: bool | str = "auto",
         reuse: bool | str = "auto",
@@ -187,6 +181,7 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         self.cv = cv
         self.refit = refit
         self.n_jobs = n_jobs
+        self.executor = executor
         self.random_state = random_state
         self.race = race
         self.reuse = reuse
@@ -218,26 +213,39 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         if y is None and get_tags(self.estimator).target_tags.required:
             raise UsageError(f"{type(self.estimator).__name__} requires y to be passed, but the target y is None; call fit(X, y)")
         X, y = indexable(X, y)
-        fit_params, split_params, score_params = self._routed(scoring, params)
-        splits = self._splits(X, y, split_params)
+        routed = Routed.of(self, scoring, params)
+        splits, groups = routed.splits(self.cv, self.estimator, X, y), routed.split.get("groups")
         branches = Branches.of(self.space)
         check_names(branches, self.estimator)
         evaluator = CrossValidation(
-            _Build(self.estimator, branches.plain), X, y, splits, {"score": scoring.scorer}, self.return_train_score, fit_params, {"score": score_params}
+            Build(self.estimator, branches.plain), X, y, splits, {"score": scoring.scorer}, self.return_train_score, routed.fit, {"score": routed.score}
         )
         free = self._free(branches, scoring, evaluator)
         kind = self._kind(scoring, evaluator, branches.space, free)
-        resource = self._resource_of(branches, evaluator, split_params.get("groups"))
+        resource = self._rationing.over(branches, evaluator, groups=groups, classify=is_classifier(self.estimator))
         study = self._study(branches, scoring.goal, evaluator, free, resource)
-        keep_rows = kind is not None and _decider(scoring, self.refit)
+        keep_rows = kind is not None and deciding_scorer(scoring, self.refit)
         evaluator = replace(evaluator, keep_rows=keep_rows, resource=None if resource is None else resource.seeded(study.seed))
         measures = Columns(evaluator, scoring.goal, branches.space, free, self.reuse is True, grow=self.method != "grid") if free else evaluator
-        self._searched(study, measures, racing=self._races(scoring, len(splits)))
+        run_trials(
+            study,
+            measures,
+            raced=self._races(scoring, len(splits)),
+            trials=self.trials,
+            time=self.time,
+            enough=self.enough,
+            executor=self.executor,
+            n_jobs=self.n_jobs,
+            trial_timeout=self.trial_timeout,
+            memory=self.memory,
+            verbose=self.verbose,
+            error_score=self.error_score,
+        )
         self.reused_ = {branches.plain[name]: values for name, values in free.items()}
         self._conclude(study, branches, scoring, evaluator)
-        self.honest_ = None if kind is None else self._corrected(study, kind, evaluator, split_params.get("groups"))
+        self.honest_ = None if kind is None else self._corrected(study, kind, evaluator, groups)
         if self.refit:
-            self._fit_best(X, y, fit_params)
+            self._fit_best(X, y, routed.fit)
         return self
 
     # the fitted search stands for its best estimator
@@ -292,7 +300,7 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         """
         self._need_refit("score")
         check_is_fitted(self)
-        if params and not _routing():
+        if params and not routing_enabled():
             raise UsageError(f"score() takes {', '.join(params)} only with sklearn.set_config(enable_metadata_routing=True)")
         params = process_routing(self, "score", **params).scorer["score"] if params else {}
         scorer = self.scorer_[self.refit] if isinstance(self.scorer_, dict) else self.scorer_
@@ -318,12 +326,7 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         """Where scikit-learn's metadata routing sends what: to the estimator's fit, the scorer and the splitter."""
         scoring = Scoring.of(self.estimator, self.scoring, self.refit)
         scorer = scoring.scorer if scoring.several else scoring.asked
-        return (
-            MetadataRouter(owner=self)
-            .add(estimator=self.estimator, method_mapping=MethodMapping().add(caller="fit", callee="fit"))
-            .add(scorer=scorer, method_mapping=MethodMapping().add(caller="score", callee="score").add(caller="fit", callee="score"))
-            .add(splitter=self.cv, method_mapping=MethodMapping().add(caller="fit", callee="split"))
-        )
+        return router(self, self.estimator, scorer, self.cv)
 
     def __sklearn_tags__(self) -> Any:
         tags, inner = super().__sklearn_tags__(), get_tags(self.estimator)
@@ -336,9 +339,16 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         tags.array_api_support = inner.array_api_support
         return tags
 
+    def __sklearn_clone__(self) -> TuneSearchCV:
+        """An unfitted search with copies of the parameters, of which the executor alone is shared: it cannot be copied."""
+        bare = copy(self)  # its executor is left behind
+        twin: TuneSearchCV = super(TuneSearchCV, bare).__sklearn_clone__()
+        twin.executor = self.executor
+        return twin
+
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()
-        return {name: value for name, value in state.items() if name != "study_"}
+        return {name: LeftBehind.of(value) if name == "executor" else value for name, value in state.items() if name != "study_"}
 
     # the steps of fit
 
@@ -351,156 +361,52 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         for option in ("race", "reuse", "honest"):
             if getattr(self, option) not in (True, False, "auto"):
                 raise UsageError(f"{option}={getattr(self, option)!r} must be True, False or 'auto'")
-        self._check_scheduler()
+        check_executor(self.executor)
+        self._rationing.check(race=self.race, reuse=self.reuse)
         if trials is not None and (not isinstance(trials, numbers.Integral) or int(trials) < 1):
             raise UsageError(f"trials={trials!r} must be a whole number of at least 1, or None with a time limit or a finite space")
 
-    def _check_scheduler(self) -> None:
-        """Whether what was asked for can go together."""
-        if self.scheduler is None and self.fidelity is None:
-            if self.resource != "n_samples":
-                raise UsageError(f"resource={self.resource!r} goes with a scheduler, such as scheduler='asha'")
-            return
-        scheduler: Any = self.scheduler  # nothing has checked these yet
-        resource: Any = self.resource
-        if isinstance(scheduler, str):
-            if scheduler.lower() not in _BY_SHARE:
-                if scheduler.lower() not in SCHEDULERS:
-                    scheduler_named(scheduler, Goal())  # says which was meant
-                raise UsageError(f"scheduler={scheduler!r} does not go with a search, whose fits begin anew every time; take {', '.join(_BY_SHARE)}")
-        elif scheduler is not None:
-            if isinstance(scheduler, type) or not isinstance(scheduler, Scheduler):
-                raise UsageError(f"scheduler={scheduler!r} must be {', '.join(_BY_SHARE)}, or a Scheduler such as ASHA(Goal(), lowest=1/9)")
-            if self.fidelity is not None:
-                raise UsageError(
-                    f"fidelity={self.fidelity!r} goes with the name of a scheduler; tell {type(scheduler).__name__} itself, as in ASHA(Goal(), lowest=1/9)"
-                )
-        if self.fidelity is not None:
-            checked_lowest(self.fidelity, _ETA)
-        if not isinstance(resource, str):
-            raise UsageError(f"resource={resource!r} must be 'n_samples' or the name of one of the estimator's parameters")
-        for option, way in (
-            ("race", "the scheduler already stops what can hardly win"),
-            ("reuse", "the values that come free are not the same at every share"),
-        ):
-            if getattr(self, option) is True:
-                raise UsageError(f"{option}=True does not go with a scheduler: {way}; leave {option} at 'auto', or scheduler and fidelity out")
-
     @property
-    def _rationed(self) -> bool:
-        return self.scheduler is not None or self.fidelity is not None
-
-    def _resource_of(self, branches: Branches, evaluator: CrossValidation, groups: Any) -> Rows | Parameter | None:
-        """What trials at a share of the effort have less of."""
-        if not self._rationed:
-            return None
-        if self.resource == "n_samples":
-            return Rows.of(evaluator, groups=groups, classify=is_classifier(self.estimator))
-        searched = any(self.resource == name or self.resource.startswith(f"{name}__") for part in branches.parts for name in part)
-        return Parameter(self.resource, searched)
-
-    def _scheduler_of(self, goal: Goal, evaluator: CrossValidation, space: Space, resource: Rows | Parameter | None) -> Scheduler:
-        """The scheduler that was asked for, in pursuit of the search's goal; without one the race over folds."""
-        if resource is None:
-            return Race(goal, len(evaluator.splits))
-        asked: Any = "asha" if self.scheduler is None else self.scheduler
-        if not isinstance(asked, str):
-            resource.check(evaluator, getattr(asked, "lowest", 1.0))
-            return replace(asked, goal=goal) if is_dataclass(asked) and hasattr(asked, "goal") else asked  # type: ignore[return-value,type-var]
-        lowest = self._lowest(evaluator, space, resource) if self.fidelity is None else float(self.fidelity)
-        resource.check(evaluator, shares(lowest, _ETA)[0])
-        if asked.lower() == "halving" and self.method == "grid" and space.size is not None:
-            return Halving(goal, lowest, _ETA, max(int(space.size), round(1 / shares(lowest, _ETA)[0])))
-        return scheduler_named(asked, goal, lowest)
-
-    def _lowest(self, evaluator: CrossValidation, space: Space, resource: Rows | Parameter) -> float:
-        """The least share where none was given."""
-        least = resource.least(evaluator)
-        rungs = min(_MOST_RUNGS, heights(1 / least, _ETA) if least > 0 else _MOST_RUNGS)
-        if rungs < 1:
-            raise UsageError(
-                f"resource={self.resource!r} is too small for a rung below full effort: its least share would be {least:.3g}, and should be at most 1/3; "
-                "give fidelity= yourself, or leave the scheduler out"
-            )
-        most = math.inf if self.trials is None else int(self.trials)
-        while rungs > 1 and (sum(round(_ETA**rung) for rung in range(rungs + 1)) > most or (space.size is not None and _ETA**rungs > space.size)):
-            rungs -= 1
-        return float(_ETA**-rungs)
-
-    def _routed(self, scoring: Scoring, params: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        """What goes to the estimator, the splitter and the scorer."""
-        if _routing():
-            routed = process_routing(self, "fit", **params)
-            return dict(routed.estimator.fit), dict(routed.splitter.split), dict(routed.scorer.score)
-        fit_params = {name: value for name, value in params.items() if name != "groups"}
-        weight = fit_params.get("sample_weight")
-        score_params = {"sample_weight": weight} if weight is not None and scoring.weighted() else {}
-        return fit_params, {"groups": params.get("groups")}, score_params
-
-    def _splits(self, X: Any, y: Any, split_params: Mapping[str, Any]) -> list[Split]:
-        cv = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
-        splits = list(cv.split(X, y, **split_params))
-        if not splits or len(splits) != cv.get_n_splits(X, y, **split_params):
-            promised = cv.get_n_splits(X, y, **split_params)
-            raise UsageError(f"cv={self.cv!r} gave {len(splits)} splits and promised {promised}; at least one is needed, and as many as promised")
-        return splits
+    def _rationing(self) -> Rationing:
+        return Rationing(self.scheduler, self.fidelity, self.resource)
 
     def _races(self, scoring: Scoring, folds: int) -> bool:
-        if self._rationed:
+        if self._rationing.on:
             return True  # the scheduler may judge folds too
         wanted = self.race if isinstance(self.race, bool) else self.method != "grid"
         return wanted and folds >= 3 and scoring.decided
 
     def _free(self, branches: Branches, scoring: Scoring, evaluator: CrossValidation) -> dict[str, list[Any]]:
         """What each fit measures at many values."""
-        fits = isinstance(self.method, str) and self.method != "manual" and scoring.decided and not (self.method == "grid" and self.return_train_score)
-        return (
-            free_levels(evaluator.build, branches.space, inexact=self.reuse is True, listed=self.method == "grid")
-            if self.reuse and fits and not self._rationed
-            else {}
-        )
+        grid = self.method == "grid"
+        fits = isinstance(self.method, str) and self.method != "manual" and scoring.decided and not (grid and self.return_train_score)
+        if not self.reuse or not fits or self._rationing.on:
+            return {}
+        return free_levels(evaluator.build, branches.space, inexact=self.reuse is True, listed=grid)
 
     def _kind(self, scoring: Scoring, evaluator: CrossValidation, space: Space, free: Mapping[str, Sequence[Any]]) -> Kind | None:
         """How the row values of the metric that decides are read; None to keep none."""
-        weighted = any(value is not None for params in evaluator.score_params.values() for value in params.values())
-        if not self.honest or not scoring.decided or weighted or len(evaluator.splits) < 2 or evaluator.y is None:
+        if not self.honest:
             return None
-        if self.honest == "auto":
-            trials = min(_MOST_TRIALS if self.trials is None else int(self.trials), math.inf if space.size is None else space.size)
-            configs = min(trials * math.prod(map(len, free.values())), math.inf if space.size is None else space.size)
-            if np.shape(evaluator.y)[0] > _MOST_ROWS or configs * sum(len(test) for _, test in evaluator.splits) > _MOST_VALUES:
-                return None
-        return kind_of(_decider(scoring, self.refit), self.estimator)
+        return kept_kind(scoring, self.refit, self.estimator, evaluator, most_configs(self.trials, space, free) if self.honest == "auto" else None)
 
     def _corrected(self, study: Study, kind: Kind, evaluator: CrossValidation, groups: Any) -> Honest | None:
-        """What the best score is worth."""
-        full = [trial for trial in study.trials if trial.share == 1]
-        default = _went_on(study.trials, next((trial.number for trial in study.trials if trial.origin == "default"), None))
+        """What the best score is worth, said and warned of."""
         ordered = isinstance(self.cv, TimeSeriesSplit)
-        splits = evaluator.splits
-        found = honest_of(full, study.ledger.get, kind, study.goal, evaluator.y, splits, groups=groups, ordered=ordered, first=default)
-        if found is not None and self.verbose > 1:
-            print(found.said)
-        told = kind.name != "log_loss"  # of which one row, wrong and sure, can outweigh all others
-        if found is not None and told and not found.low <= found.naive <= found.high:
-            warnings.warn(
-                f"the best of {found.configs} configs scores {found.naive:.4g}, but what is chosen without a tenth of the rows scores {found.corrected:.4g} "
-                f"on them ({100 * found.level:g} % interval {found.low:.4g} to {found.high:.4g}), and so may this one on new rows; more rows, repeated folds "
-                "or fewer configs make the choice surer",
-                Overtuned,
-                stacklevel=3,
-            )
+        found = corrected_best(study.trials, study.ledger.get, kind, study.goal, evaluator, groups=groups, ordered=ordered)
+        if found is not None:
+            if self.verbose > 1:
+                print(found.said)
+            warn_if_overtuned(found, kind, stacklevel=3)
         return found
 
     def _study(self, branches: Branches, goal: Goal, evaluator: CrossValidation, free: Collection[str], resource: Rows | Parameter | None) -> Study:
         if self.trials is None and self.time is None and self.method != "manual" and branches.space.size is None:
             raise UsageError("trials=None without time= would never end, as the space holds a continuous dimension; give one of them, or only lists")
-        scheduler = self._scheduler_of(goal, evaluator, branches.space, resource)
-        identity = (
-            ""
-            if self.ledger is None
-            else search_identity(self.estimator, branches.space, self.scoring, evaluator, *([self.resource] if self._rationed else []))
-        )
+        rationing = self._rationing
+        scheduler = rationing.scheduler_for(goal, evaluator, branches.space, resource, trials=self.trials, grid=self.method == "grid")
+        more = [self.resource] if rationing.on else []
+        identity = "" if self.ledger is None else search_identity(self.estimator, branches.space, self.scoring, evaluator, *more)
         study = Study(
             self.name or (f"search-{identity[:12]}" if identity else None),
             space=branches.space,
@@ -512,43 +418,18 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
             left_open=free,
         )
         if identity:
-            _claim_identity(study, identity)
+            claim_identity(study.ledger, study.name, identity)
         if not study.trials and not study.queue and self.method != "grid" and (default := branches.holding(self.estimator.get_params(deep=True))) is not None:
             study.enqueue(default, origin="default")
         return study
 
-    def _searched(self, study: Study, evaluator: CrossValidation | Columns, racing: bool) -> None:
-        left = None if self.trials is None else int(self.trials) - len(_ended(study))
-        if left is not None and left < 1:
-            study.why_ended = f"all {self.trials} trials had been run before"
-            return
-
-        def on_trial(trial: Trial) -> None:
-            if self.verbose:
-                print(_line(trial, study.goal))
-            if self.error_score == "raise" and trial.status.failed:
-                if trial.status is Status.FAILED:
-                    evaluator(trial.config, trial.fidelity, trial.seed)  # fails again, here and with its own traceback
-                raise UsageError(f"trial {trial.number} failed: {trial.cure}")
-
-        study.optimize(
-            Evaluated(evaluator) if racing else _Unraced(evaluator),
-            left,
-            self.time,
-            n_jobs=self.n_jobs,
-            trial_timeout=self.trial_timeout,
-            memory=self.memory,
-            on_trial=on_trial,
-            enough=self.enough,
-        )
-
     def _conclude(self, study: Study, branches: Branches, scoring: Scoring, evaluator: CrossValidation) -> None:
         """Everything a fitted search knows, short of the refit."""
         folds, resource = len(evaluator.splits), evaluator.resource
-        ended = [row for trial in _ended(study) for row in unfolded(trial)] if self.method == "grid" else _ended(study)
-        trials = tuple(replace(t, config=branches.config(t.config)) for t in ended)
-        spent = [resource.amount(evaluator, t.config, t.share) for t in ended] if isinstance(resource, Rows | Parameter) else None
-        _check_failures(trials, study.why_ended)
+        rows = [row for trial in ended(study) for row in unfolded(trial)] if self.method == "grid" else ended(study)
+        trials = tuple(replace(t, config=branches.config(t.config)) for t in rows)
+        spent = [resource.amount(evaluator, t.config, t.share) for t in rows] if isinstance(resource, Rows | Parameter) else None
+        check_failures(trials, study.why_ended, stacklevel=3)
         names = scoring.names(trials)
         error_score = math.nan if isinstance(self.error_score, str) else float(self.error_score)
         self.study_, self.trials_ = study, trials
@@ -559,20 +440,10 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
             self.n_resources_, self.n_candidates_ = [int(rung.max()) for rung in rungs], [len(rung) for rung in rungs]
         if self.refit or not self.multimetric_:
             deciding = self.refit if self.multimetric_ and isinstance(self.refit, str) else "score"
-            self.best_index_ = self._chosen(deciding)
+            self.best_index_ = chosen_row(self.cv_results_, deciding, self.refit if callable(self.refit) else None)
             self.best_params_ = self.cv_results_["params"][self.best_index_]
             if not callable(self.refit):
                 self.best_score_ = float(self.cv_results_[f"mean_test_{deciding}"][self.best_index_])
-
-    def _chosen(self, deciding: str) -> int:
-        if not callable(self.refit):
-            return int(np.argmin(self.cv_results_[f"rank_test_{deciding}"]))
-        index: Any = self.refit(self.cv_results_)
-        if not isinstance(index, numbers.Integral):
-            raise TypeError(f"the function refit returned {index!r}; it must return the index of a row of cv_results_")
-        if not 0 <= int(index) < len(self.trials_):
-            raise IndexError(f"the function refit returned {index}, but cv_results_ has {len(self.trials_)} rows")
-        return int(index)
 
     def _fit_best(self, X: Any, y: Any, fit_params: Mapping[str, Any]) -> None:
         self.best_estimator_ = with_params(self.estimator, self.best_params_)
@@ -587,47 +458,6 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
             raise AttributeError(f"{name} needs a refitted estimator, and this {type(self).__name__} was made with refit=False; refit best_params_ yourself")
 
 
-def _decider(scoring: Scoring, refit: Any) -> Any:
-    """The scorer of the metric that decides."""
-    return scoring.asked[refit] if isinstance(scoring.asked, dict) else scoring.asked
-
-
-@dataclass(frozen=True)
-class _Build:
-    """From a config to an unfitted estimator. The trial's seed is not used: randomness is the estimator's own ``random_state``."""
-
-    estimator: Any
-    plain: Mapping[str, str] = field(default_factory=dict)
-
-    def __call__(self, config: Config, seed: int) -> Any:  # noqa: ARG002
-        return with_params(self.estimator, {self.plain[name]: value for name, value in config.items() if name in self.plain})
-
-
-@dataclass(frozen=True)
-class _Unraced:
-    """The objective of a search that measures every fold."""
-
-    evaluator: CrossValidation | Columns
-
-    def __call__(self, trial: OpenTrial) -> Measurement:
-        return self.evaluator(trial.config, trial.fidelity, trial.seed, lambda _: trial.overdue())
-
-
-def with_params(estimator: Any, params: Mapping[str, Any]) -> Any:
-    """A copy of the estimator with these parameters, which are copied too: an estimator may be among them."""
-    return clone(estimator).set_params(**{name: clone(value, safe=False) for name, value in params.items()})
-
-
-def check_names(branches: Branches, estimator: Any) -> None:
-    known = estimator.get_params(deep=True)
-    for part in branches.parts:
-        for name in part:
-            if name not in known and not any(name.startswith(f"{other}__") for other in part):
-                near = [n for n in known if n.lower() == name.lower()] or get_close_matches(name, known, n=1, cutoff=0.5)
-                hint = f"did you mean {near[0]!r}? " if near else ""
-                raise UsageError(f"{name!r} is not a parameter of {type(estimator).__name__}; {hint}It has {', '.join(sorted(known))}")
-
-
 def _seed(random_state: Any) -> int | None:
     if random_state is None:
         return None
@@ -638,62 +468,3 @@ def _seed(random_state: Any) -> int | None:
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(2**31 - 1))
     raise UsageError(f"random_state={random_state!r} must be None, a whole number of at least 0, a RandomState or a Generator")
-
-
-def _routing() -> bool:
-    return bool(sklearn.get_config().get("enable_metadata_routing", False))
-
-
-def search_identity(estimator: Any, space: Space, scoring: Any, evaluator: CrossValidation, *more: str) -> str:
-    """A hash that is the same for the same search of the same table, in any process; ``more`` is what else tells it from others."""
-    try:
-        dimensions = json.dumps(space_to_json(space))
-    except SpaceError:  # it holds objects
-        dimensions = ", ".join(space.names)
-    named = scoring if not callable(scoring) else getattr(scoring, "__qualname__", repr(scoring))
-    parts = (dimensions, str(named), evaluator.X, evaluator.y, list(evaluator.splits), *more)
-    try:
-        return str(joblib.hash((clone(estimator), *parts)))
-    except Exception:  # an estimator that cannot be pickled, say one with a lambda
-        return str(joblib.hash((type(estimator).__name__, *parts)))
-
-
-def _claim_identity(study: Study, identity: str) -> None:
-    """Mark the study as the search of this table and these folds, or find that it is another's."""
-    stream = f"study/{study.name}"
-    if study.ledger.append([Fact(stream, "search", {"identity": identity}, key="search")])[0]:
-        return
-    if study.ledger.read(stream, kind="search")[0].body["identity"] != identity:
-        raise UsageError(f"study {study.name!r} in this ledger searched with another estimator, table, scoring or folds; give this search another name")
-
-
-def _ended(study: Study) -> list[Trial]:
-    return [trial for trial in study.trials if trial.status is not Status.RUNNING]
-
-
-def _went_on(trials: Sequence[Trial], number: int | None) -> int | None:
-    """The last trial as which this one went on, itself if it did not."""
-    later = {trial.continues: trial.number for trial in trials if trial.continues is not None}
-    while number in later:
-        number = later[number]
-    return number
-
-
-def _line(trial: Trial, goal: Goal) -> str:
-    config = ", ".join(f"{name}={value!r}" for name, value in trial.config.items() if name != BRANCH)
-    said = trial.cure if trial.status.failed else f"{goal.metric} {goal.score(trial):.6g}"
-    said += "" if trial.fidelity is None else f"  at {trial.share:.3g} of the effort"
-    return f"trial {trial.number:>3}  {trial.origin:<9} {trial.status:<7} {trial.cost.seconds:6.2f} s  {said}  {config}"
-
-
-def _check_failures(trials: Sequence[Trial], why_ended: str) -> None:
-    """Warn of failed trials; raise if there is nothing else."""
-    failed = [trial for trial in trials if trial.status.failed]
-    if not trials:
-        raise UsageError(f"no trial was finished: {why_ended}")
-    if not failed:
-        return
-    first = f"the first, {failed[0].config!r}: {failed[0].cure}"
-    if len(failed) == len(trials):
-        raise UsageError(f"all the {len(trials)} trials failed, so nothing can be chosen; {first}")
-    warnings.warn(f"{len(failed)} of {len(trials)} trials failed and rank last; {first}", FitFailedWarning, stacklevel=4)

@@ -18,11 +18,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
+from staytuned.evaluate.build import with_params
 from staytuned.evaluate.columns import Columns, free_levels
 from staytuned.evaluate.cv import CrossValidation
 from staytuned.evaluate.out_of_fold import MOST_BYTES, Kind, RowValues, kind_of, scored_by_row, unpacked
 from staytuned.goal import Goal
-from staytuned.search import with_params
 from staytuned.space.dims import Int
 from staytuned.space.space import Space
 from staytuned.store.memory import MemoryLedger

@@ -15,10 +15,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from staytuned.errors import SpaceError
+from staytuned.evaluate.build import with_params
 from staytuned.evaluate.columns import SPREAD, Columns, differing, free_levels, levels, one_fit, unfolded
 from staytuned.evaluate.cv import CrossValidation
 from staytuned.goal import Goal
-from staytuned.search import with_params
 from staytuned.space.dims import Choice, Float, Int, Law, Ordinal
 from staytuned.space.space import Space
 from staytuned.trial import Status, Trial
