@@ -98,7 +98,7 @@ def test_only_the_last_studies_are_listed_unless_all_are_asked_for(say, ledger):
 
 def test_the_best_of_many_studies_is_that_of_each(say, ledger, monkeypatch):
     one_by_one = json.loads(say("studies --json")[1])
-    monkeypatch.setattr("staytuned.cli.recorded._MANY", 0)  # all at once
+    monkeypatch.setattr("staytuned.cli.listed._MANY", 0)  # all at once
     rationed = Study("rationed", space=SPACE, scheduler="asha", fidelity=1 / 3, ledger=ledger, seed=0, sampler="random")
     rationed.optimize(lambda trial: trial.fidelity, trials=4)
     at_once = json.loads(say("studies --json")[1])

@@ -90,6 +90,16 @@ def test_a_leaderboard_fits_any_window(width):
     assert text.index("0.9000") < text.index("0.8812")
 
 
+def test_a_leaderboard_says_of_how_many_rows():
+    console = screen(width=160)
+    board = leaderboard([trial(0), trial(1, 0.9)], Goal("roc_auc", "max"))
+    show_leaderboard(console, board)
+    assert "of the rows" not in console.file.getvalue()
+    show_leaderboard(console, board, {0: 1 / 9, 1: 1.0})
+    lines = console.file.getvalue().splitlines()[-2:]
+    assert [" 0.111 " in line for line in lines] == [False, True]
+
+
 def test_a_leaderboard_says_that_no_trial_keeps_the_limits():
     console = screen()
     show_leaderboard(console, leaderboard([trial(0)], Goal.parse("max roc_auc where size <= 5")))

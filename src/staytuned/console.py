@@ -16,11 +16,8 @@ from rich.text import Text
 
 from staytuned.automl.events import Moved, Said
 from staytuned.insight.leaderboard import Leaderboard
-from staytuned.insight.strategies import Strategies, short
-from staytuned.stats.compare import Interval
 
 _FILE_WIDTH = 160  # characters, where the output is no terminal
-_VERDICTS = {"better": "better", "ahead": "ahead, not settled", "undecided": "cannot be told apart"}
 _QUIET_SECONDS = 5.0  # between two plain progress lines without news
 
 
@@ -97,8 +94,12 @@ def progress_line(event: Moved) -> str:
     return f"{best}  {event.done}{of} done, {event.failed} failed, {event.pruned} raced out{left}"
 
 
-def show_leaderboard(console: Console, board: Leaderboard) -> None:
-    """The best trials, one row each."""
+def show_leaderboard(console: Console, board: Leaderboard, shares: Mapping[int, float] | None = None) -> None:
+    """The best trials, one row each.
+
+    Args:
+        shares: by trial, with what share of the training rows it was measured; None where all had all of them.
+    """
     rows = []
     for row in board.rows:
         family = str(row.config.get("model", ""))
@@ -112,42 +113,14 @@ def show_leaderboard(console: Console, board: Leaderboard) -> None:
                 "" if math.isnan(row.train_score) else f"{row.train_score:.4f}",
                 f"{row.seconds:.1f}",
                 row.origin,
+                *([] if shares is None else [f"{shares[row.trial]:.3g}"]),
                 values,
             ]
         )
-    show_table(console, ["", "model", f"{board.metric} (validation)", "training", "s", "from", "hyperparameters"], rows)
+    titles = ["", "model", f"{board.metric} (validation)", "training", "s", "from", *([] if shares is None else ["of the rows"]), "hyperparameters"]
+    show_table(console, titles, rows)
     if board.sentence:
         console.print(board.sentence, highlight=False, markup=False, soft_wrap=not console.is_terminal)
-
-
-def show_comparison(console: Console, strategies: Strategies, tests: Mapping[str, Interval]) -> None:
-    """A row per strategy, then the best one against each of the others.
-
-    Args:
-        tests: by strategy, the test score of its best config.
-    """
-    rows = [
-        [
-            row.name,
-            _spanned(row.score),
-            short(row.median),
-            f"{row.rank:.1f}",
-            "" if math.isnan(row.best_probability) else f"{row.best_probability:.0%}",
-            "never" if row.to_reference is None else row.to_reference,
-            f"{row.seconds:.1f}",
-            f"{row.thinking:.1f}",
-            _spanned(tests[row.name]) if row.name in tests else "",
-        ]
-        for row in strategies.rows
-    ]
-    metric, reached = strategies.metric, f"trials to {strategies.reference}'s end"
-    show_table(console, ["strategy", f"best {metric} (validation)", "median", "rank", "is best", reached, "s measuring", "s thinking", f"test {metric}"], rows)
-    best = strategies.rows[0].name
-    duels = [pair for pair in strategies.pairs if best in (pair.first, pair.second)]
-    if duels:
-        console.print()
-        verdicts = [[f"{d.first} against {d.second}", _spanned(d.gain, 2), f"{d.p_value:.2g}", f"{d.q_value:.2g}", _VERDICTS[d.verdict]] for d in duels]
-        show_table(console, ["pair", "better by", "p", "q", "verdict"], verdicts)
 
 
 def show_table(console: Console, titles: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
@@ -162,8 +135,3 @@ def show_table(console: Console, titles: Sequence[str], rows: Iterable[Sequence[
 
 def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _spanned(interval: Interval, digits: int = 4) -> str:
-    point = short(interval.point, digits)
-    return point if math.isnan(interval.low) else f"{point} [{short(interval.low, digits)}, {short(interval.high, digits)}]"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import time as clock
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from numbers import Integral
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,26 +17,30 @@ from sklearn.utils.validation import check_is_fitted
 
 from staytuned._random import fresh_seed
 from staytuned.automl.columns import Table, infer
-from staytuned.automl.events import OnEvent, Said, silent
+from staytuned.automl.effort import Effort
+from staytuned.automl.events import OnEvent, silent
+from staytuned.automl.given import column_values, completed, framed, study_to_continue
 from staytuned.automl.keep import keep
 from staytuned.automl.read import nearest
 from staytuned.automl.recipe import Plan, Tuned, dummy_score, make_plan, tune
-from staytuned.automl.report import write_report
+from staytuned.automl.resampled import affordable_rounds
 from staytuned.automl.result import Result, fit_verdict, learning_curve, test_once
-from staytuned.automl.split import hold_out
-from staytuned.automl.zoo import QUALITIES, ZOO, Quality, default_config, load_space, split_config
+from staytuned.automl.sentences import choice_sentence, read_sentence, space_sentence
+from staytuned.automl.split import Split, hold_out
+from staytuned.automl.timeline import Timeline
+from staytuned.automl.workers import started
+from staytuned.automl.zoo import QUALITIES, Quality, load_space
 from staytuned.errors import UsageError
 from staytuned.insight.leaderboard import Leaderboard, leaderboard
-from staytuned.protocols import Fact, Ledger
+from staytuned.protocols import Fact, Ledger, Scheduler
 from staytuned.registry import Version
 from staytuned.samplers.named import METHODS
 from staytuned.space.space import Config
 from staytuned.store.open import open_ledger
 from staytuned.trial import Trial
 
-_SHOW_SHARE = 0.1  # of the time, kept for the test, the learning curve and the report
-
-_T = TypeVar("_T")
+_SHOW_SHARE = 0.05  # of the time, kept for the test and the learning curve
+_LEAST_SHARE = 0.2  # of the time, for the search even where everything else takes long
 
 
 class AutoML(BaseEstimator):  # type: ignore[misc]
@@ -53,6 +57,13 @@ class AutoML(BaseEstimator):  # type: ignore[misc]
         random_state: seed. With trials, one worker and no time limit the whole run repeats exactly.
         method: auto manual grid random sobol bayes tpe cma evolution.
         space: changes to the default spaces: ``{"lightgbm": {"num_leaves": [15, 31]}, "svm": False}``, or the path of a YAML or JSON file.
+        scheduler: many configs on few of the training rows, the good ones on more: asha, halving or hyperband, or a Scheduler such as
+            ``ASHA(Goal(), lowest=1/16, eta=4)``, which then pursues the run's own goal. Folds are then not raced, and no fit is reused. None: every config on
+            all rows; with a ``fidelity``, asha.
+        fidelity: the least share of each fold's training rows, in (0, 1/3]; held-out rows are always all scored. None: two rows a fold of every class, but not
+            below 1/27.
+        enough: also end once what is left to gain is probably below this, in the metric's unit; or below "noise", the standard error of the best score
+            over its folds (see :class:`~staytuned.enough.Enough`). None to spend all of ``time`` and ``trials``.
         configs: configs to try first, such as ``{"model": "svm", "svm.C": 10}``; what one leaves out is the model's default. With method="manual",
             the only ones.
         test_size: share of the rows set aside for the one test.
@@ -60,7 +71,7 @@ class AutoML(BaseEstimator):  # type: ignore[misc]
         task: "binary", "multiclass" or "regression"; None to infer it.
         kinds: column name to kind where the inferred one is wrong, ``{"zip": "categorical"}``.
         drop: columns to leave out.
-        trial_timeout: seconds for one config; None for 15 % of the time.
+        trial_timeout: seconds for one config; None for 15 % of the time, but at least 5 s.
         memory: bytes for one config; None for no limit.
         ledger: where the study is kept; a path, URL or Ledger; None for memory.
         name: of the model and its study.
@@ -88,6 +99,9 @@ class AutoML(BaseEstimator):  # type: ignore[misc]
         random_state: int | None = None,
         method: str = "auto",
         space: Mapping[str, Any] | str | Path | None = None,
+        scheduler: str | Scheduler | None = None,
+        fidelity: float | None = None,
+        enough: float | str | None = None,
         configs: Sequence[Config] = (),
         test_size: float = 0.2,
         cv: int | None = None,
@@ -108,6 +122,9 @@ class AutoML(BaseEstimator):  # type: ignore[misc]
         self.random_state = random_state
         self.method = method
         self.space = space
+        self.scheduler = scheduler
+        self.fidelity = fidelity
+        self.enough = enough
         self.configs = configs
         self.test_size = test_size
         self.cv = cv
@@ -134,49 +151,10 @@ class AutoML(BaseEstimator):  # type: ignore[misc]
             UsageError: an option that makes no sense.
         """
         self._check_options()
-        steps = _Timeline(self.on_event or silent, self.time)
-        frame, target = _framed(X, y, target)
-        features, labels, table = steps.timed("read", lambda: infer(frame, target, task=self.task, kinds=self.kinds, drop=self.drop))
-        steps.say("Read", read_sentence(table, features))
-        for warning in table.warnings:
-            steps.say("Note", warning)
-        groups, time_order = (column_values(values, frame, features, table, name) for values, name in ((groups, "groups"), (time_order, "time_order")))
-        ledger = open_ledger(self.ledger)
-        study, seed = self._study(ledger, features[[c.name for c in table.used]].assign(**{table.target: labels}), groups, time_order)
-        split = hold_out(labels, table.task, share=self.test_size, groups=groups, time_order=time_order, seed=seed)
-        steps.say("Split", split.sentence)
-        X_train, y_train = features.iloc[split.train], labels[split.train]
-        inside = {"groups": groups, "time_order": time_order}
-        plan = make_plan(
-            X_train,
-            y_train,
-            table,
-            metric=self.metric,
-            quality=self.quality,
-            space=load_space(self.space) if isinstance(self.space, str | Path) else self.space,
-            cv=self.cv,
-            seed=seed,
-            **{key: None if values is None else np.asarray(values)[split.train] for key, values in inside.items()},
-        )
-        warm = [completed(config, plan) for config in self.configs]
-        steps.say("Space", space_sentence(plan))
-        blind = steps.timed("baseline", lambda: dummy_score(X_train, y_train, table, plan))
-        steps.say("Baseline", f"a model that looks at no column has {plan.metric.name} {blind:.4f} in validation")
-        tuned = steps.timed("tune", lambda: self._tuned(X_train, y_train, table, plan, warm, ledger, study, seed, steps))
-        steps.say("Choose", _choice_sentence(tuned))
-        test, prediction, baseline = steps.timed("test", lambda: test_once(tuned, features, labels, split, table, seed=seed))
-        steps.say("Test", test.sentence)
-        fit = fit_verdict(tuned, blind, test)
-        steps.say("Fit", fit.sentence)
-        spare = 10.0 if steps.left() is None else 0.9 * max(steps.left() or 0.0, 0.0)
-        curve = steps.timed("learning curve", lambda: learning_curve(tuned, X_train, y_train, table, seconds=spare, seed=seed))
-        self.result_ = Result(self.name, table, split, tuned, blind, test, fit, np.asarray(labels[split.test]), prediction, baseline, curve, tuple(steps.rows))
-        self.model_ = tuned.pipeline
-        self.table_ = table
-        self.training_ = features.iloc[split.train].assign(**{table.target: y_train})
-        if table.task != "regression":
-            self.classes_ = np.asarray(tuned.pipeline.classes_)
-        ledger.append([Fact(f"study/{study}", "closed", {}, key="closed")])
+        steps = Timeline(self.on_event or silent, self.time)
+        limit = self.trial_timeout if self.trial_timeout is not None else self.time
+        with started(self.n_jobs, limit=limit, memory=self.memory) as executor:
+            self._fitted(X, y, target, groups, time_order, steps, executor)
         return self
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
@@ -212,15 +190,67 @@ class AutoML(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "result_")
         return self.result_.best
 
-    def report(self, path: str | Path) -> Path:
-        """Write the report, one HTML file that opens offline; its path."""
+    def report(self, path: str | Path, seconds: float | None = None) -> Path:
+        """Write the report, one HTML file that opens offline; its path.
+
+        Args:
+            seconds: that it may take; what would take longer, such as what mattered, is left out. None for no limit.
+        """
+        from staytuned.automl.report import write_report
+
         check_is_fitted(self, "result_")
-        return write_report(self.result_, path)
+        return write_report(self.result_, path, seconds)
 
     def keep(self, ledger: str | Path | Ledger | None = None) -> Version:
         """Register the model in a ledger, its own study's if None, under ``name``; a steward can then look after it."""
         check_is_fitted(self, "result_")
         return keep(self.result_, self.training_, open_ledger(self.ledger if ledger is None else ledger))
+
+    def _fitted(self, X: Any, y: Any, target: str | None, groups: Any, time_order: Any, steps: Timeline, executor: Executor) -> None:
+        """The steps, in order."""
+        frame, target = framed(X, y, target)
+        features, labels, table = steps.timed("read", lambda: infer(frame, target, task=self.task, kinds=self.kinds, drop=self.drop))
+        steps.say("Read", read_sentence(table, features))
+        for warning in table.warnings:
+            steps.say("Note", warning)
+        groups, time_order = (column_values(values, frame, features, table, name) for values, name in ((groups, "groups"), (time_order, "time_order")))
+        ledger = open_ledger(self.ledger)
+        study, seed = self._study(ledger, features[[c.name for c in table.used]].assign(**{table.target: labels}), groups, time_order)
+        split = hold_out(labels, table.task, share=self.test_size, groups=groups, time_order=time_order, seed=seed)
+        steps.say("Split", split.sentence)
+        X_train, y_train = features.iloc[split.train], labels[split.train]
+        inside = {"groups": groups, "time_order": time_order}
+        plan = make_plan(
+            X_train,
+            y_train,
+            table,
+            metric=self.metric,
+            quality=self.quality,
+            space=load_space(self.space) if isinstance(self.space, str | Path) else self.space,
+            cv=self.cv,
+            seed=seed,
+            **{key: None if values is None else np.asarray(values)[split.train] for key, values in inside.items()},
+        )
+        warm = [completed(config, plan) for config in self.configs]
+        steps.say("Space", space_sentence(plan))
+        blind = steps.timed("baseline", lambda: dummy_score(X_train, y_train, table, plan))
+        steps.say("Baseline", f"a model that looks at no column has {plan.metric.name} {blind:.4f} in validation")
+        rounds, show = self._rounds(plan, labels, split, table)
+        tuned = steps.timed("tune", lambda: self._tuned(X_train, y_train, table, plan, warm, ledger, study, seed, show, steps, executor))
+        steps.say("Choose", choice_sentence(tuned))
+        test, prediction, baseline = steps.timed("test", lambda: test_once(tuned, features, labels, split, table, seed=seed, rounds=rounds))
+        steps.say("Test", test.sentence)
+        fit = fit_verdict(tuned, blind, test)
+        steps.say("Fit", fit.sentence)
+        spare = 10.0 if steps.left() is None else 0.9 * max(steps.left() or 0.0, 0.0)
+        curve = steps.timed("learning curve", lambda: learning_curve(tuned, X_train, y_train, table, seconds=spare, seed=seed))
+        self.result_ = Result(self.name, table, split, tuned, blind, test, fit, np.asarray(labels[split.test]), prediction, baseline, curve, tuple(steps.rows))
+        self.model_ = tuned.pipeline
+        self.table_ = table
+        self.training_ = features.iloc[split.train].assign(**{table.target: y_train})
+        if table.task != "regression":
+            self.classes_ = np.asarray(tuned.pipeline.classes_)
+        ledger.append([Fact(f"study/{study}", "closed", {}, key="closed")])
 
     def _study(self, ledger: Ledger, known: Any, groups: Any, time_order: Any) -> tuple[str, int]:
         """The study's name and seed: of one that was broken off in the same call on the same table, or of a new one.
@@ -228,14 +258,37 @@ class AutoML(BaseEstimator):  # type: ignore[misc]
         The seed decides the split: a run that goes on must keep the test rows that its trials never saw.
         """
         options = [self.metric, self.quality, self.method, self.space, list(self.configs), self.test_size, self.cv, self.random_state]
+        if self._effort.rationed:
+            options += [self.scheduler, self.fidelity]
         if isinstance(self.space, str | Path) and Path(self.space).is_file():
             options.append(Path(self.space).read_bytes())
         rows = [pd.util.hash_pandas_object(pd.DataFrame(known), index=False).to_numpy().tobytes()]
         rows += [pd.util.hash_pandas_object(pd.Series(values), index=False).to_numpy().tobytes() for values in (groups, time_order) if values is not None]
         signature = hashlib.sha256(b"".join([*rows, repr([*options, list(known.columns)]).encode()])).hexdigest()
-        return _study_to_continue(ledger, self.name, signature, fresh_seed() if self.random_state is None else int(self.random_state))
+        return study_to_continue(ledger, self.name, signature, fresh_seed() if self.random_state is None else int(self.random_state))
 
-    def _tuned(self, X: Any, y: Any, table: Table, plan: Plan, warm: Sequence[Config], ledger: Ledger, study: str, seed: int, steps: _Timeline) -> Tuned:
+    def _rounds(self, plan: Plan, labels: Any, split: Split, table: Table) -> tuple[int | None, float]:
+        """How many resamples of the test rows there will be time for, and the seconds to keep for what is shown in the end."""
+        if self.time is None:
+            return None, 0.0
+        share, train = _SHOW_SHARE * self.time, labels[split.train]  # the test rows are not looked at before the test
+        rounds, seconds = affordable_rounds(plan.metric, train[np.arange(len(split.test)) % len(train)], table.classes, share / 2)
+        return rounds, max(share, 1.2 * seconds)
+
+    def _tuned(
+        self,
+        X: Any,
+        y: Any,
+        table: Table,
+        plan: Plan,
+        warm: Sequence[Config],
+        ledger: Ledger,
+        study: str,
+        seed: int,
+        show: float,
+        steps: Timeline,
+        executor: Executor,
+    ) -> Tuned:
         left = steps.left()
         return tune(
             X,
@@ -244,7 +297,7 @@ class AutoML(BaseEstimator):  # type: ignore[misc]
             plan=plan,
             method=self.method,
             trials=self.trials,
-            seconds=None if left is None or self.time is None else max(left - _SHOW_SHARE * self.time, 0.3 * self.time),
+            seconds=None if left is None or self.time is None else max(left - show, _LEAST_SHARE * self.time),
             warm=warm,
             with_defaults=self.method != "manual" or not warm,
             ledger=ledger,
@@ -253,8 +306,14 @@ class AutoML(BaseEstimator):  # type: ignore[misc]
             n_jobs=self.n_jobs,
             trial_timeout=self.trial_timeout,
             memory=self.memory,
+            executor=executor,
+            effort=self._effort,
             on_event=self.on_event,
         )
+
+    @property
+    def _effort(self) -> Effort:
+        return Effort(self.scheduler, self.fidelity, self.enough)
 
     def _check_options(self) -> None:
         if self.time is None and self.trials is None and self.method != "manual":
@@ -271,128 +330,10 @@ class AutoML(BaseEstimator):  # type: ignore[misc]
             value = str(getattr(self, option))
             if value not in names:
                 raise UsageError(f"{option}={value!r} must be one of {', '.join(names)}{nearest(value, tuple(names))}")
+        self._effort.check()
         if not 0 < self.test_size < 1:
             raise UsageError(f"test_size={self.test_size!r} is a share of the rows: between 0 and 1, such as 0.2")
         if self.n_jobs == 0:
             raise UsageError("n_jobs=0 must be 1 for one at a time, a number of worker processes, or -1 for all processors")
         if not str(self.name).strip() or "/" in str(self.name):
             raise UsageError(f"name={self.name!r} must be a text without '/', such as 'titanic'")
-
-
-class _Timeline:
-    """Says each step and notes how long it took."""
-
-    def __init__(self, on_event: OnEvent, seconds: float | None) -> None:
-        self.rows: list[tuple[str, float]] = []
-        self._on_event = on_event
-        self._deadline = None if seconds is None else clock.monotonic() + seconds
-
-    def say(self, step: str, text: str) -> None:
-        self._on_event(Said(step, text))
-
-    def timed(self, step: str, work: Callable[[], _T]) -> _T:
-        began = clock.monotonic()
-        try:
-            return work()
-        finally:
-            self.rows.append((step, clock.monotonic() - began))
-
-    def left(self) -> float | None:
-        return None if self._deadline is None else self._deadline - clock.monotonic()
-
-
-def _framed(X: Any, y: Any, target: str | None) -> tuple[Any, str]:
-    frame = X if isinstance(X, pd.DataFrame) else pd.DataFrame(np.asarray(X)).rename(columns=lambda c: f"x{c}")
-    if y is None:
-        if target is None:
-            raise UsageError("name the target column, fit(table, target='price'), or pass y")
-        return frame, target
-    if len(np.asarray(y)) != len(frame):
-        raise UsageError(f"X has {len(frame):,} rows and y has {len(np.asarray(y)):,}; they must be equally long")
-    name = target or str(getattr(y, "name", None) or "target")
-    if name in frame.columns:
-        raise UsageError(f"X already has a column {name!r}; give the target another name with target=")
-    return frame.assign(**{name: np.asarray(y)}), name
-
-
-def column_values(values: Any, frame: Any, features: Any, table: Table, option: str) -> Any:
-    """Values for the rows that are left, from a column's name or an array as long as the table."""
-    if values is None:
-        return None
-    if isinstance(values, str):
-        named = f"{option}={values!r}"
-        if values not in frame.columns:
-            names = [str(c) for c in frame.columns]
-            raise UsageError(f"{named} is not a column{nearest(values, names) or '; the table has ' + ', '.join(names[:12])}")
-        is_date = any(column.name == values and column.kind == "date" for column in table.columns)  # text would be sorted by its letters
-        left = features[values] if is_date else frame.loc[features.index, values]
-    else:
-        named = option
-        if len(np.asarray(values)) != len(frame):
-            raise UsageError(f"{option} has {len(np.asarray(values)):,} values for a table of {len(frame):,} rows")
-        left = pd.Series(np.asarray(values)[frame.index.get_indexer(features.index)])
-    if missing := int(left.isna().sum()):
-        raise UsageError(f"{named} has no value in {missing:,} of {len(left):,} rows; fill them in, or drop those rows")
-    return left.to_numpy()
-
-
-def _study_to_continue(ledger: Ledger, name: str, signature: str, seed: int) -> tuple[str, int]:
-    """The first study of the name, or the name with a number, that is free or was broken off with the same signature; and its seed."""
-    number = 1
-    while True:
-        study = name if number == 1 else f"{name}-{number}"
-        stream = f"study/{study}"
-        facts = {fact.kind: fact.body for fact in ledger.read(stream) if fact.kind in ("planned", "founded", "closed")}
-        if not facts and ledger.append([Fact(stream, "planned", {"signature": signature, "seed": seed}, key="planned")])[0]:
-            return study, seed
-        if "closed" not in facts and facts.get("planned", {}).get("signature") == signature:
-            return study, int(facts["planned"]["seed"])
-        number += 1
-
-
-def completed(config: Config, plan: Plan) -> Config:
-    """A config given by hand, what it leaves out filled with its model's defaults.
-
-    Raises:
-        UsageError: it does not fit the space.
-    """
-    families = {family.name: family for family in plan.families}
-    name = str(config.get("model"))
-    if name not in families:
-        why = f"{name!r} is left out: {plan.left_out[name]}" if name in plan.left_out else f"model={name!r} is not one of {', '.join(families)}"
-        raise UsageError(f"the config {dict(config)!r} cannot be tried: {why}{nearest(name, tuple(families))}")
-    if unknown := [key for key in config if key not in plan.space.dimensions]:
-        own = tuple(key for key in plan.space.dimensions if key.startswith(f"{name}."))
-        raise UsageError(
-            f"the config {dict(config)!r} cannot be tried: {unknown[0]!r} is not in the space{nearest(unknown[0], own)}; {name} has {', '.join(own)}"
-        )
-    full = plan.space.pruned(default_config(families[name]) | dict(config)) | dict(config)
-    if problem := plan.space.problem(full):
-        raise UsageError(f"the config {dict(config)!r} cannot be tried: {problem}")
-    return full
-
-
-def read_sentence(table: Table, features: Any) -> str:
-    kinds: dict[str, int] = {}
-    for column in table.columns:
-        kinds[column.kind] = kinds.get(column.kind, 0) + 1
-    listed = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
-    task = {"binary": "two classes", "multiclass": f"{len(table.classes or ())} classes", "regression": "a number"}[table.task]
-    return f"{len(features):,} rows; columns: {listed}; predicting {table.target!r}, {task}"
-
-
-def space_sentence(plan: Plan) -> str:
-    left = "".join(f"; without {name} ({reason})" for name, reason in plan.left_out.items())
-    return f"{len(plan.space)} hyperparameters of {len(plan.families)} models, judged by {plan.metric.name} in {plan.folds_named}{left}"
-
-
-def _choice_sentence(tuned: Tuned) -> str:
-    family, params = split_config(tuned.config)
-    values = ", ".join(f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in params.items())
-    return f"{ZOO[family].title} by validation score, {tuned.plan.metric.name} {tuned.score:.4f}{_corrected_words(tuned)}: {values}"
-
-
-def _corrected_words(tuned: Tuned) -> str:
-    """What the score is worth, as it was chosen for being high."""
-    honest = tuned.honest
-    return "" if honest is None else f" ({honest.corrected:.4f} corrected for the choice, {honest.low:.4f} to {honest.high:.4f})"

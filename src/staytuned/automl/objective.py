@@ -13,17 +13,18 @@ import numpy.typing as npt
 import pandas as pd
 
 from staytuned._random import generator
-from staytuned.automl.automl import column_values, completed, read_sentence, space_sentence
 from staytuned.automl.columns import Table, infer
+from staytuned.automl.given import column_values, completed
 from staytuned.automl.read import nearest
 from staytuned.automl.recipe import Build, Plan, fit_config, make_plan, predict
-from staytuned.automl.result import as_numbers, scoring_of
+from staytuned.automl.resampled import interval_of
+from staytuned.automl.sentences import read_sentence, space_sentence
 from staytuned.automl.split import Split, fold_count, hold_out
 from staytuned.automl.zoo import ZOO, Family, default_config, load_space, with_changes
 from staytuned.errors import UsageError
 from staytuned.evaluate.cv import CrossValidation
 from staytuned.space.space import Config
-from staytuned.stats.compare import Interval, bootstrap
+from staytuned.stats.compare import Interval
 from staytuned.trial import Measurement
 
 ALL = "all"
@@ -71,14 +72,7 @@ class TableObjective:
         train, test = self.split.train, self.split.test
         fitted = fit_config(config, self.features.iloc[train], self.labels[train], self.table, seed=self.seed)
         prediction = predict(fitted, self.features.iloc[test], self.table)
-        rounds = 500 if self.plan.metric.quick is None else 1000
-        return bootstrap(
-            scoring_of(self.plan.metric, prediction),
-            np.asarray(self.labels[test]),
-            as_numbers(prediction),
-            rng=generator(self.seed, "test"),
-            rounds=rounds,
-        )
+        return interval_of(self.plan.metric, np.asarray(self.labels[test]), prediction, rng=generator(self.seed, "test"))
 
     def by_hand(self, configs: Sequence[Config]) -> list[Config]:
         """Configs given by hand, each filled with its model's defaults; without any, the default of every model.

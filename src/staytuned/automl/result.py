@@ -9,16 +9,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from staytuned._random import generator
 from staytuned.automl.columns import Table
-from staytuned.automl.metrics import Metric, score_of
+from staytuned.automl.metrics import Metric
 from staytuned.automl.recipe import Build, Plan, Tuned, dummy, fit_config, predict
+from staytuned.automl.resampled import interval_of, intervals_of, score_of_rows
 from staytuned.automl.split import Split
 from staytuned.evaluate.cv import CrossValidation
 from staytuned.insight.fit import FitVerdict, fit_gap
 from staytuned.monitor.performance import Prediction
-from staytuned.stats.compare import Interval, bootstrap, compared
+from staytuned.stats.compare import Interval
 from staytuned.trial import Trial
 
 _SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)  # of the training rows, for the learning curve
@@ -97,11 +99,12 @@ class Result:
         return self.tuned.study.best
 
 
-def test_once(tuned: Tuned, X: Any, y: Any, split: Split, table: Table, *, seed: int) -> tuple[TestScores, Prediction, Prediction | None]:
+def test_once(tuned: Tuned, X: Any, y: Any, split: Split, table: Table, *, seed: int, rounds: int | None) -> tuple[TestScores, Prediction, Prediction | None]:
     """Score the dummy, the best default and the tuned model on the untouched part, with intervals, and say what follows.
 
     Args:
         X, y: the whole table; only ``split.test`` is scored, only ``split.train`` fitted on.
+        rounds: resamples for the intervals; None for the usual number.
     """
     metric = tuned.plan.metric
     X_train, y_train, X_test, y_test = X.iloc[split.train], y[split.train], X.iloc[split.test], np.asarray(y[split.test])
@@ -111,11 +114,10 @@ def test_once(tuned: Tuned, X: Any, y: Any, split: Split, table: Table, *, seed:
     if tuned.baseline is not None:
         same = tuned.baseline.config == tuned.config
         baseline = prediction if same else predict(fit_config(tuned.baseline.config, X_train, y_train, table, seed=tuned.baseline.seed), X_test, table)
-    dummy_point = scoring_of(metric, blind)(y_test, as_numbers(blind))
-    rounds = 500 if metric.quick is None else 1000
-    rng, own = generator(seed, "test"), as_numbers(prediction)
-    both = None if baseline is None else compared(scoring_of(metric, prediction), y_test, own, as_numbers(baseline), rng=rng, rounds=rounds)
-    of_tuned = both.a if both else bootstrap(scoring_of(metric, prediction), y_test, own, rng=rng, rounds=rounds)
+    dummy_point = score_of_rows(metric, y_test, blind)(np.arange(len(y_test)))
+    rng = generator(seed, "test")
+    both = None if baseline is None else intervals_of(metric, y_test, prediction, baseline, rng=rng, rounds=rounds)
+    of_tuned = both.a if both else interval_of(metric, y_test, prediction, rng=rng, rounds=rounds)
     gain = None if both is None else both.difference if metric.direction == "max" else _mirrored(both.difference)
     scores = TestScores(dummy_point, both.b if both else None, of_tuned, gain, "")
     return replace(scores, sentence=_verdict(scores, metric, tuned)), prediction, baseline
@@ -130,19 +132,30 @@ def fit_verdict(tuned: Tuned, dummy_score: float, test: TestScores) -> FitVerdic
 
 
 def learning_curve(tuned: Tuned, X: Any, y: Any, table: Table, *, seconds: float, seed: int) -> LearningCurve | None:
-    """Refit the winner on growing shares of the first fold's training rows; None if that would take longer than ``seconds``."""
+    """Refit the winner on growing shares of the first fold's training rows; None if that would take longer than ``seconds``.
+
+    What a share takes is told beforehand by what the last fit took, then by the share before it.
+    """
     best, metric = tuned.study.best, tuned.plan.metric
-    fit_seconds = best.readings[0].fit_seconds + best.readings[0].score_seconds if best.readings else 0.0
-    if fit_seconds * sum(_SHARES) > seconds or not best.readings:
+    if not best.readings:
         return None
     train, validation = tuned.plan.folds[0]
+    measured = 1 if best.measurement is None else max(len(best.measurement.column), 1)
+    scored = best.readings[0].score_seconds / measured / max(len(validation), 1)  # for a row
+    each = tuned.fit_seconds / len(X) + scored  # to fit a row, and to score it too
+    if each * sum(_SHARES) * len(train) + len(_SHARES) * scored * len(validation) > seconds:
+        return None
     shuffled = generator(seed, "learning curve").permutation(train)
-    deadline, points = clock.monotonic() + seconds, []
+    deadline = clock.monotonic() + seconds
+    points: list[tuple[int, float, float]] = []
     for share in _SHARES:
         rows = shuffled[: max(20, round(share * len(shuffled)))]
-        if clock.monotonic() > deadline or len(np.unique(y[rows])) < 2:
+        began = clock.monotonic()
+        if began + (each * len(rows) if points else 0.0) > deadline or len(np.unique(y[rows])) < 2:
             continue
-        reading = CrossValidation(Build(table), X, y, [(rows, validation)], {metric.name: metric.scorer})(best.config, None, best.seed).readings[0]
+        with threadpool_limits(1):
+            reading = CrossValidation(Build(table), X, y, [(rows, validation)], {metric.name: metric.scorer})(best.config, None, best.seed).readings[0]
+        each = (clock.monotonic() - began) / len(rows)
         points.append((len(rows), reading.train_scores[metric.name], reading.scores[metric.name]))
     if len(points) < 2:
         return None
@@ -150,24 +163,8 @@ def learning_curve(tuned: Tuned, X: Any, y: Any, table: Table, *, seconds: float
     return LearningCurve(tuple(sizes), tuple(train_scores), tuple(scores))
 
 
-def as_numbers(prediction: Prediction) -> npt.NDArray[np.float64]:
-    """(n,) predicted values, or (n, n_classes) probabilities: one array that can be resampled by rows."""
-    return np.asarray(prediction.labels if prediction.probabilities is None else prediction.probabilities, dtype=float)
-
-
 def _mirrored(interval: Interval) -> Interval:
     return Interval(-interval.high, -interval.point, -interval.low, interval.level)
-
-
-def scoring_of(metric: Metric, prediction: Prediction) -> Any:
-    classes = prediction.classes
-
-    def score(y: Any, numbers: Any) -> float:
-        if not len(classes):
-            return score_of(metric, y, numbers)
-        return score_of(metric, y, np.asarray(classes)[numbers.argmax(axis=1)], numbers, classes)
-
-    return score
 
 
 def _verdict(scores: TestScores, metric: Metric, tuned: Tuned) -> str:

@@ -14,10 +14,27 @@ import typer.core
 
 from staytuned.automl.events import Moved, OnEvent, Said
 from staytuned.cli.given import configs_in, pairs
-from staytuned.cli.options import KINDS, JsonOption, LedgerOption, Method
+from staytuned.cli.options import (
+    CvOption,
+    DropOption,
+    GroupsOption,
+    JsonOption,
+    KindOption,
+    LedgerOption,
+    Method,
+    MetricOption,
+    SeedOption,
+    SpaceOption,
+    TableArgument,
+    TargetOption,
+    TaskOption,
+    TestSizeOption,
+    TimeOrderOption,
+    TrialTimeoutOption,
+)
 from staytuned.cli.places import check_folder, name_of, opened
 from staytuned.cli.run import left_of, stoppable
-from staytuned.console import Listener, open_console, show_comparison
+from staytuned.console import Listener, open_console
 
 _COMPARED = ("random", "bayes", "tpe", "auto")
 _COMPARE_SECONDS, _COMPARE_TRIALS, _COMPARE_REPEATS = 120.0, 30, 3
@@ -47,8 +64,8 @@ class Listing(typer.core.TyperCommand):
 
 
 def compare(
-    table: Annotated[str, typer.Argument(metavar="FILE", help="CSV, TSV, Parquet or JSON lines, compressed or not.")],
-    target: Annotated[str, typer.Option(metavar="COLUMN", help="The column to predict.")],
+    table: TableArgument,
+    target: TargetOption,
     model: Annotated[str, typer.Option(metavar="NAME", help="The model to tune, such as random_forest; all for the joint space of 'tune'.")] = "lightgbm",
     methods: Annotated[
         list[Method] | None, typer.Option(help=f"The strategies, one after the other.  [default: {' '.join(_COMPARED)}]", show_default=False)
@@ -58,24 +75,24 @@ def compare(
         int, typer.Option(metavar="NUMBER", help="Studies of each strategy, each with its own seed; 6 or more can settle it.")
     ] = _COMPARE_REPEATS,
     time: Annotated[float | None, typer.Option(metavar="SECONDS", help=f"For everything.  [default: {_COMPARE_SECONDS:.0f}, if --trials is not given]")] = None,
-    metric: Annotated[str, typer.Option(metavar="NAME", help="auto, or roc_auc, f1, accuracy, rmse, ... or any scikit-learn scorer.")] = "auto",
+    metric: MetricOption = "auto",
     reference: Annotated[
         Method | None, typer.Option(help="The strategy to measure the others by.  [default: random, or the first]", show_default=False)
     ] = None,
-    space: Annotated[str | None, typer.Option(metavar="FILE", help="YAML or JSON file that changes the default spaces.")] = None,
+    space: SpaceOption = None,
     configs: Annotated[
         str | None, typer.Option(metavar="FILE", help="YAML or JSON file with the configs that 'manual' tries.  [default: the models' defaults]")
     ] = None,
-    task: Annotated[str | None, typer.Option(metavar="TASK", help="binary, multiclass or regression.  [default: inferred]")] = None,
-    kind: Annotated[list[str] | None, typer.Option(metavar="COLUMN=KIND", help=f"Where the inferred kind is wrong: {KINDS}; may be repeated.")] = None,
-    drop: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="A column to leave out; may be repeated.")] = None,
-    groups: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column whose rows must stay together.")] = None,
-    time_order: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column to split by time: train on earlier, test on later rows.")] = None,
-    test_size: Annotated[float, typer.Option(metavar="SHARE", help="Share of the rows kept for the one test.")] = 0.2,
-    cv: Annotated[int | None, typer.Option(metavar="NUMBER", help="Validation folds.  [default: 3, or 1 for a large table]")] = None,
+    task: TaskOption = None,
+    kind: KindOption = None,
+    drop: DropOption = None,
+    groups: GroupsOption = None,
+    time_order: TimeOrderOption = None,
+    test_size: TestSizeOption = 0.2,
+    cv: CvOption = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="NUMBER", help="Studies at work at once; -1 for all processors.")] = -1,
-    seed: Annotated[int | None, typer.Option(metavar="NUMBER", help="Make the comparison repeatable.")] = None,
-    trial_timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="For one config.  [default: 15 % of the time]")] = None,
+    seed: SeedOption = None,
+    trial_timeout: TrialTimeoutOption = None,
     ledger: LedgerOption = "staytuned.db",
     out: Annotated[str, typer.Option(metavar="FOLDER", help="Folder for the picture of the curves.")] = "staytuned-out",
     json_: JsonOption = False,
@@ -84,6 +101,7 @@ def compare(
     from staytuned import comparison
     from staytuned.automl.objective import signature, table_objective
     from staytuned.automl.read import read_table
+    from staytuned.cli.compared import show_comparison
     from staytuned.plots import figure_png
 
     console = open_console(stderr=json_)

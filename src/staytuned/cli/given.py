@@ -42,6 +42,14 @@ def size_in_bytes(text: str | None) -> int | None:
     return int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))
 
 
+def tolerance(text: str | None) -> float | str | None:
+    """``0.001`` as a number, a word such as ``noise`` as it is."""
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text
+
+
 def when(at: float) -> str:
     """Unix seconds as a date and time of day here."""
     return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")

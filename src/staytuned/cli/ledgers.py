@@ -11,23 +11,20 @@ from typing import Annotated, Any
 
 import typer
 
-from staytuned.cli.options import ATTENTION, HEALTHY, JsonOption, LedgerOption
+from staytuned.cli.options import ATTENTION, HEALTHY, JsonOption, LedgerOption, RenameOption, StudiesOption, StudyArgument
 from staytuned.cli.places import existing, opened
 from staytuned.console import open_console, show_table
 from staytuned.errors import NotFoundError, UsageError
 
-StudiesOption = Annotated[list[str] | None, typer.Option("--study", metavar="NAME", help="Only this study; may be repeated.  [default: everything]")]
-RenameOption = Annotated[list[str] | None, typer.Option("--rename", metavar="OLD=NEW", help="What a study is called there; may be repeated.")]
-
 
 def delete(
-    name: Annotated[str, typer.Argument(metavar="STUDY", help="The study's name, as 'staytuned studies' lists it.")],
+    name: StudyArgument,
     yes: Annotated[bool, typer.Option("--yes", help="Do it; it cannot be undone.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Even while workers are at work on it.")] = False,
     ledger: LedgerOption = "staytuned.db",
 ) -> None:
     """Delete a study: its trials and claims, at once; its blobs go with the next 'staytuned gc', unless something else needs them."""
-    from staytuned.cli.recorded import unknown
+    from staytuned.cli.listed import unknown
     from staytuned.store.keeping import claims_of, keeping
     from staytuned.store.owner import is_dead
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from staytuned.cli.given import when
-from staytuned.cli.options import JsonOption, LedgerOption, NameArgument
+from staytuned.cli.options import JsonOption, LedgerOption, NameArgument, ReasonOption
 from staytuned.cli.places import existing
 from staytuned.console import open_console, show_table
 
@@ -74,7 +74,7 @@ def history(name: NameArgument, ledger: LedgerOption = "staytuned.db", json_: Js
 def promote(
     name: NameArgument,
     version: Annotated[int, typer.Argument(metavar="VERSION", help="The version to put in service.")],
-    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; it is recorded.")] = "asked for by hand",
+    reason: ReasonOption = "asked for by hand",
     ledger: LedgerOption = "staytuned.db",
 ) -> None:
     """Put a version in service by hand."""
@@ -86,7 +86,7 @@ def promote(
 
 def rollback(
     name: NameArgument,
-    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; it is recorded.")] = "asked for by hand",
+    reason: ReasonOption = "asked for by hand",
     ledger: LedgerOption = "staytuned.db",
 ) -> None:
     """Put the version before back in service."""

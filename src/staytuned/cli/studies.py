@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 from staytuned.cli.given import when
-from staytuned.cli.options import JsonOption, LedgerOption
+from staytuned.cli.options import JsonOption, LedgerOption, StudyArgument
 from staytuned.cli.places import check_folder, existing
 from staytuned.console import open_console, show_table
 from staytuned.errors import NotFoundError, UsageError
@@ -29,7 +29,6 @@ from staytuned.trial import Status, Trial
 _LISTED = 50  # studies, the last ones at work first
 _SHOWN = 100  # trials
 
-StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="The study's name, as 'staytuned studies' lists it.")]
 StatusName = StrEnum("StatusName", {str(status): str(status) for status in Status})  # type: ignore[misc]
 
 
@@ -39,7 +38,7 @@ def studies(
     json_: JsonOption = False,
 ) -> None:
     """List the studies, the last ones at work first: goal, trials, best score, when something last happened."""
-    from staytuned.cli.recorded import best_of, goals
+    from staytuned.cli.listed import best_of, goals
     from staytuned.store.keeping import keeping
 
     store = existing(ledger, read_only=True)

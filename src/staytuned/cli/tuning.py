@@ -4,84 +4,118 @@ from __future__ import annotations
 
 import json
 import shlex
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from staytuned.cli.given import configs_in, pairs, size_in_bytes
-from staytuned.cli.options import KINDS, JsonOption, LedgerOption, Method, QualityName
+from staytuned.cli.given import configs_in, pairs, size_in_bytes, tolerance
+from staytuned.cli.options import (
+    CvOption,
+    DropOption,
+    EnoughOption,
+    FidelityOption,
+    GroupsOption,
+    JsonOption,
+    KindOption,
+    LedgerOption,
+    Method,
+    MetricOption,
+    QualityName,
+    SchedulerOption,
+    SeedOption,
+    SpaceOption,
+    TableArgument,
+    TargetOption,
+    TaskOption,
+    TestSizeOption,
+    TimeOrderOption,
+    TrialTimeoutOption,
+)
 from staytuned.cli.places import check_folder, name_of, opened
-from staytuned.cli.run import left_of, stoppable
+from staytuned.cli.run import ahead, left_of, left_to_write, stoppable
 from staytuned.console import Listener, open_console, show_leaderboard
 
 _DEFAULT_SECONDS = 60.0
 
 
 def tune(
-    table: Annotated[str, typer.Argument(metavar="FILE", help="CSV, TSV, Parquet or JSON lines, compressed or not.")],
-    target: Annotated[str, typer.Option(metavar="COLUMN", help="The column to predict.")],
+    table: TableArgument,
+    target: TargetOption,
     time: Annotated[float | None, typer.Option(metavar="SECONDS", help=f"For everything.  [default: {_DEFAULT_SECONDS:.0f}, if --trials is not given]")] = None,
     trials: Annotated[int | None, typer.Option(metavar="NUMBER", help="Configs to try, the defaults included.")] = None,
-    metric: Annotated[str, typer.Option(metavar="NAME", help="auto, or roc_auc, f1, accuracy, rmse, ... or any scikit-learn scorer.")] = "auto",
+    metric: MetricOption = "auto",
     name: Annotated[str | None, typer.Option(metavar="NAME", help="What to call the model.  [default: the file's name]")] = None,
     method: Annotated[Method, typer.Option(help="How to search; manual tries only --configs, or only the defaults.")] = Method["auto"],
     quality: Annotated[QualityName, typer.Option(help="fast: cheap models, 3 folds; balanced: all models, 5 folds; best: 10 folds.")] = QualityName["balanced"],
-    space: Annotated[str | None, typer.Option(metavar="FILE", help="YAML or JSON file that changes the default spaces.")] = None,
+    space: SpaceOption = None,
     configs: Annotated[
         str | None, typer.Option(metavar="FILE", help="YAML or JSON file with a list of configs to try first; with --method manual, the only ones.")
     ] = None,
-    task: Annotated[str | None, typer.Option(metavar="TASK", help="binary, multiclass or regression.  [default: inferred]")] = None,
-    kind: Annotated[list[str] | None, typer.Option(metavar="COLUMN=KIND", help=f"Where the inferred kind is wrong: {KINDS}; may be repeated.")] = None,
-    drop: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="A column to leave out; may be repeated.")] = None,
-    groups: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column whose rows must stay together.")] = None,
-    time_order: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column to split by time: train on earlier, test on later rows.")] = None,
-    test_size: Annotated[float, typer.Option(metavar="SHARE", help="Share of the rows kept for the one test.")] = 0.2,
-    cv: Annotated[int | None, typer.Option(metavar="NUMBER", help="Validation folds.  [default: by the table's size]")] = None,
+    scheduler: SchedulerOption = None,
+    fidelity: FidelityOption = None,
+    enough: EnoughOption = None,
+    task: TaskOption = None,
+    kind: KindOption = None,
+    drop: DropOption = None,
+    groups: GroupsOption = None,
+    time_order: TimeOrderOption = None,
+    test_size: TestSizeOption = 0.2,
+    cv: CvOption = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="NUMBER", help="Worker processes; -1 for all processors.")] = -1,
-    seed: Annotated[int | None, typer.Option(metavar="NUMBER", help="Make the run repeatable.")] = None,
-    trial_timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="For one config.  [default: 15 % of the time]")] = None,
+    seed: SeedOption = None,
+    trial_timeout: TrialTimeoutOption = None,
     memory: Annotated[str | None, typer.Option(metavar="SIZE", help="Memory for one config, such as 2GB.")] = None,
     ledger: LedgerOption = "staytuned.db",
     out: Annotated[str, typer.Option(metavar="FOLDER", help="Folder for the report and the exported model.")] = "staytuned-out",
     json_: JsonOption = False,
 ) -> None:
     """Tune a model on a table: read, split, baseline, search, choose, test once, report, keep."""
-    from staytuned.automl.automl import AutoML
-    from staytuned.automl.read import read_table
-    from staytuned.registry import Registry
+    from staytuned.automl.workers import started_early
 
     console = open_console(stderr=json_)
     check_folder(Path(out), "--out")
-    frame = read_table(table)
-    name = name_of(table) if name is None else name
-    store = opened(ledger)
-    with Listener(console) as listener, stoppable(listener) as on_event:
-        model = AutoML(
-            time=left_of(_DEFAULT_SECONDS if time is None and trials is None and method != "manual" else time),
-            trials=trials,
-            metric=metric,
-            quality=str(quality),  # type: ignore[arg-type]
-            n_jobs=jobs,
-            random_state=seed,
-            method=str(method),
-            space=space,
-            configs=configs_in(configs),
-            test_size=test_size,
-            cv=cv,
-            task=task,
-            kinds=pairs(kind or []),
-            drop=drop or [],
-            trial_timeout=trial_timeout,
-            memory=size_in_bytes(memory),
-            ledger=store,
-            name=name,
-            on_event=on_event,
-        ).fit(frame, target=target, groups=groups, time_order=time_order)
+    seconds = _DEFAULT_SECONDS if time is None and trials is None and method != "manual" else time
+    bytes_ = size_in_bytes(memory)
+    with nullcontext() if seconds is None else started_early(jobs, bytes_):
+        from staytuned.automl.automl import AutoML  # which loads much, while the workers do the same
+        from staytuned.automl.read import read_table
+
+        frame = read_table(table)
+        name = name_of(table) if name is None else name
+        store = opened(ledger)
+        with Listener(console) as listener, stoppable(listener) as on_event:
+            model = AutoML(
+                time=left_of(seconds),
+                trials=trials,
+                metric=metric,
+                quality=str(quality),  # type: ignore[arg-type]
+                n_jobs=jobs,
+                random_state=seed,
+                method=str(method),
+                space=space,
+                scheduler=scheduler,
+                fidelity=fidelity,
+                enough=tolerance(enough),
+                configs=configs_in(configs),
+                test_size=test_size,
+                cv=cv,
+                task=task,
+                kinds=pairs(kind or []),
+                drop=drop or [],
+                trial_timeout=trial_timeout,
+                memory=bytes_,
+                ledger=store,
+                name=name,
+                on_event=ahead(on_event, "skops.io", "staytuned.automl.report"),
+            ).fit(frame, target=target, groups=groups, time_order=time_order)
+    from staytuned.registry import Registry
+
     version = model.keep(store)
     folder = Path(out) / name
-    report = model.report(folder / "report.html")
     exported, _ = Registry(store).export(version, folder)
+    report = model.report(folder / "report.html", left_to_write(seconds))
     in_service = Registry(store).champion(name).number
     if json_:
         test = model.result_.test
@@ -98,6 +132,7 @@ def tune(
         body |= {
             "config": model.result_.tuned.config,
             "trials": len(model.result_.tuned.study.trials),
+            "ended": model.result_.tuned.study.why_ended,
             "report": str(report),
             "exported": str(exported),
             "ledger": ledger,
@@ -105,7 +140,8 @@ def tune(
         typer.echo(json.dumps(body, default=str))
         return
     console.print()
-    show_leaderboard(console, model.leaderboard(5))
+    trials_ = model.result_.tuned.study.trials
+    show_leaderboard(console, model.leaderboard(5), {t.number: t.share for t in trials_} if any(t.share < 1 for t in trials_) else None)
     console.print()
     places = [
         ("model", f"{name}, version {version.number}{' (in service)' if in_service == version.number else ''}, exported to {exported}"),

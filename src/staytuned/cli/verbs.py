@@ -6,6 +6,7 @@ A verb imports what it needs when it is called, so that help and most errors com
 from __future__ import annotations
 
 import errno
+import gc as collector
 import logging
 import os
 import shlex
@@ -43,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         code = app(words, prog_name="staytuned", standalone_mode=False)  # a verb's typer.Exit comes back as its code
         sys.stdout.flush()  # here, where a reader that has gone can still be met
+        if arguments is None:
+            collector.freeze()  # else the collector looks through all that was loaded once more, which takes half a second
         if code == INTERRUPTED:
             raise KeyboardInterrupt  # which Typer turned into a code
         sys.exit(code or HEALTHY)

@@ -32,7 +32,7 @@ def work(
     trial_timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="For one trial.")] = None,
 ) -> None:
     """Join a study that was made elsewhere: goal and space come from the ledger, the objective from here."""
-    from staytuned.cli.recorded import unknown
+    from staytuned.cli.listed import unknown
     from staytuned.study import Study
 
     store = existing(ledger)
