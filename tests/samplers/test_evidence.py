@@ -40,7 +40,7 @@ MEASUREMENTS = [
     Measurement({}, Status.FAILED, "raised"),
     Measurement({"other": 1.0}),
 ]
-ARRAYS = ("rows", "losses", "objectives", "violations", "partial", "noise", "seconds", "pending")
+ARRAYS = ("rows", "losses", "objectives", "violations", "partial", "noise", "folds", "seconds", "pending")
 
 
 def _trial(number: int, draw: int) -> Trial:

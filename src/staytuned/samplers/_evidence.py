@@ -59,6 +59,7 @@ class Evidence:
         violations: (n, c) the excess over each limit of the goal as a share of its bound, at most 0 where it holds; NaN where unknown.
         partial: (n,) trials that were stopped early.
         noise: (n,) squared standard error of the loss: the variance of the folds' scores over their number; NaN under two folds.
+        folds: (n,) how many folds were seen; 0 where none was told.
         seconds: (n,) wall-clock time of the trials.
         pending: (p, d) the trials under way.
         taken: the keys of every trial that lies in the space.
@@ -76,6 +77,7 @@ class Evidence:
     violations: Array
     partial: Mask
     noise: Array
+    folds: Array
     seconds: Array
     pending: Array
     taken: Taken
@@ -115,7 +117,7 @@ class Evidence:
 
     def at(self, positions: Positions | slice) -> Evidence:
         """Only the trials that ended at these positions."""
-        ended = ("rows", "losses", "objectives", "violations", "partial", "noise", "seconds", "places")
+        ended = ("rows", "losses", "objectives", "violations", "partial", "noise", "folds", "seconds", "places")
         return replace(self, ranking=None, finite=None, **{name: getattr(self, name)[positions] for name in ended})
 
 
@@ -160,6 +162,7 @@ class Reader:
             violations=ended["violations"],
             partial=ended["partial"],
             noise=ended["noise"],
+            folds=ended["folds"],
             seconds=ended["seconds"],
             pending=self._pending["rows"],
             taken=Taken(self._keys, self._era),
@@ -172,7 +175,7 @@ class Reader:
 
     def _forget(self) -> None:
         d, m, c = len(self._cube.space), len(self._goal.objectives), len(self._goal.limits)
-        widths = {"rows": d, "objectives": m, "violations": c, "noise": None, "seconds": None}
+        widths = {"rows": d, "objectives": m, "violations": c, "noise": None, "folds": None, "seconds": None}
         self._ended = Columns({"places": (None, np.intp), "partial": (None, np.bool_)} | {name: (width, np.float64) for name, width in widths.items()})
         self._pending = Columns({"places": (None, np.intp), "rows": (d, np.float64)})
         self._trials: Sequence[Trial] = []  # as last read, by number; the chronicle itself, which may have grown since
@@ -272,6 +275,7 @@ class Reader:
             violations=violations,
             partial=trial.status is Status.PRUNED,
             noise=_noise(trial, goal.metric) if trial.readings else math.nan,
+            folds=sum(reading.place == "fold" for reading in trial.readings),
             seconds=trial.cost.seconds,
         )
         if objectives[0] == objectives[0]:

@@ -143,15 +143,25 @@ class Surfaces:
 
 
 def _loudness(evidence: Evidence) -> Array:
-    """(n, 2) noise: of trials stopped early their own; of others more than usual for failed ones, else by the folds where these tell, half of the way.
+    """(n, 2) noise: of trials stopped early one of their own besides, the more the fewer folds they saw; of others more than usual for failed ones, else by
+    the folds where these tell, half of the way.
 
-    Trials are stopped early for the folds in which they did badly, so that what is expected of them is not only less sure, but too little.
+    Trials are stopped early for the folds in which they did badly. That misleads a model only as long as it believes these folds more than it should:
+    what decides to stop has been observed, and so is in the likelihood.
     """
-    known = np.isfinite(evidence.noise) & (evidence.noise > 0)
+    early = evidence.partial & np.isfinite(evidence.losses)
+    known = np.isfinite(evidence.noise) & (evidence.noise > 0) & ~early
     loudness = np.ones(len(evidence.losses))
-    if 2 * known.sum() > len(known):
+    if 2 * known.sum() > (~early).sum():
         relative = evidence.noise / np.median(evidence.noise[known])
         loudness = np.where(known, 0.5 + 0.5 * np.clip(relative, 0.0, _MOST_NOISE), 1.0)
     loudness = np.where(np.isfinite(evidence.losses), loudness, _FAILED_NOISE)
-    early = evidence.partial & np.isfinite(evidence.losses)
-    return np.stack([np.where(early, 0.0, loudness), early], axis=1)
+    return np.stack([np.where(early, 1.0, loudness), np.where(early, _missing(evidence), 0.0)], axis=1)
+
+
+def _missing(evidence: Evidence) -> Array:
+    """(n,) the variance that the folds not seen leave in the mean of k seen of K, ``1 / k - 1 / K``, over that which two seen leave; 1 without folds."""
+    seen, most = evidence.folds, float(evidence.folds.max(initial=0.0))
+    if most < 3:
+        return np.ones(len(seen))
+    return np.where(seen > 0, (1 / np.maximum(seen, 1.0) - 1 / most) / (1 / 2 - 1 / most), 1.0)
