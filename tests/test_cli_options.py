@@ -50,7 +50,7 @@ def test_help_loads_nothing_heavy():
     assert not loaded_by("tune", "--help") & {*HEAVY, "sqlalchemy"}
 
 
-@pytest.mark.parametrize("words", ["studies", "studies --json", "models", "check", "export out.jsonl", "gc", "delete s --yes"])
+@pytest.mark.parametrize("words", ["studies", "studies --json", "models", "check", "export out.jsonl", "gc", "delete s --yes", "show s", "trials s", "best s"])
 def test_a_verb_that_only_reads_the_ledger_loads_no_tables(words, tmp_path):
     place = str(tmp_path / "l.db")
     ledger = open_ledger(place)

@@ -18,8 +18,7 @@ import numpy as np
 from staytuned.errors import SpaceError, UsageError
 from staytuned.goal import Goal
 from staytuned.protocols import Fact
-from staytuned.samplers._belief import normal_scores, standings, telling
-from staytuned.samplers._cube import Array, Cube
+from staytuned.samplers._cube import Cube
 from staytuned.space.codec import config_from_json, config_to_json, from_unit, to_unit
 from staytuned.space.dims import Choice, believed
 from staytuned.space.space import Config, Space
@@ -58,7 +57,10 @@ def lesson(trials: Sequence[Trial], goal: Goal, new_goal: Goal, space: Space | N
     if not held:
         why = f"none of the {len(ended)} that ended lies in the space of {', '.join(space or ()) or 'this study'}" if ended else "none has ended"
         raise UsageError(f"there is nothing to learn from these {len(trials)} trials: {why}; pass a study over the same parameters, at least in part")
-    scores = normal_scores(_standings(goal, held))
+    from staytuned.samplers._belief import normal_scores, standings, telling  # and with it scipy, which nobody needs who only reads a study
+
+    losses = np.array([math.nan if t.status.failed else goal.loss(goal.score(t)) for t in held], dtype=float)
+    scores = normal_scores(standings(losses, np.array([goal.violation(t) for t in held], dtype=float)))
     known = [_as_order(i, held[at].config, scores[at], held[at].status, new_goal) for i, at in enumerate(telling(scores).tolist())]
     ranked = [held[at] for at in np.argsort(scores, kind="stable").tolist() if held[at].status is Status.DONE]
     return Lesson(_again(ranked, space, _checked(top)), tuple(known))
@@ -102,11 +104,6 @@ def _held(config: Mapping[str, Any], space: Space | None) -> Config | None:
     except SpaceError:
         return None
     return held
-
-
-def _standings(goal: Goal, trials: Sequence[Trial]) -> Array:
-    losses = np.array([math.nan if t.status.failed else goal.loss(goal.score(t)) for t in trials], dtype=float)
-    return standings(losses, np.array([goal.violation(t) for t in trials], dtype=float))
 
 
 def _as_order(number: int, config: Config, score: float, status: Status, goal: Goal) -> Trial:
