@@ -102,7 +102,8 @@ def drift_findings(drifts: Sequence[ColumnDrift], subject: str = "Column") -> li
 
 def _finding(d: ColumnDrift, subject: str) -> Finding:
     moved = d.verdict == "moved"
-    message = f"{subject} {d.name!r} has {d.verdict} (PSI {max(d.effect, 0):.2g} above chance, q = {d.q:.1g})."
+    size = f"PSI {d.effect:.2g} above chance" if d.effect > 0 else "PSI no larger than by chance"
+    message = f"{subject} {d.name!r} has {d.verdict} ({size}, q = {d.q:.1g})."
     figures = {"p": d.p, "q": d.q, "effect": d.effect, "psi": d.stability.value}
     return Finding("drift", d.name, "attention" if moved else "note", message, figures, d.verdict)
 
