@@ -279,7 +279,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="racing.py", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", nargs="+", default=TABLES, metavar="NAME", help="data sets in STAYTUNED_DATA")
     parser.add_argument("--orders", type=int, default=30)
-    parser.add_argument("--seeds", type=int, default=1, help="of each search; 0 leaves the searches out")
+    parser.add_argument("--seeds", type=int, default=2, help="of each search; 0 leaves the searches out")
     parser.add_argument("--rows", type=int, default=2000, help="at most, of each table")
     parser.add_argument("--store", type=Path, default=STORE)
     parser.add_argument("--name", default="racing", help="of the result")

@@ -28,6 +28,7 @@ from provenance import RESULTS, markdown, provenance, stored, written
 SPAWN = multiprocessing.get_context("spawn")
 LENGTHS = (1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000)
 LOOKED = 200
+PACKED = 10_000  # trials from which on older ones are packed
 
 
 def resident() -> float:
@@ -55,6 +56,11 @@ def worked(place: str, lengths: Sequence[int]) -> list[dict[str, float]]:
         rows.append({"trials": count, "ask": 1000 * float(np.median(asks)), "tell": 1000 * float(np.median(tells)), "cpu": 1000 * used, "resident": resident()})
         print({name: round(value, 2) for name, value in rows[-1].items()}, flush=True)
     return rows
+
+
+def growth(rows: Sequence[dict[str, float]]) -> float:
+    """Bytes of memory per trial from the first of these rows to the last; 0 of fewer than two."""
+    return (rows[-1]["resident"] - rows[0]["resident"]) * 1e6 / (rows[-1]["trials"] - rows[0]["trials"]) if len(rows) > 1 else 0.0
 
 
 def opened(place: str) -> dict[str, float]:
@@ -102,11 +108,12 @@ def main(arguments: Sequence[str]) -> None:
         shutil.rmtree(folder)
     theirs = alone(of_optuna, min(options.trials, 10_000))
     first, last = rows[0], rows[-1]
-    kept = (last["resident"] - first["resident"]) * 1e6 / (last["trials"] - first["trials"])
+    kept = [growth(part) for part in ([row for row in rows if row["trials"] <= PACKED], [row for row in rows if row["trials"] >= PACKED])]
+    bytes_ = f"{kept[0]:.0f} bytes" + (f", and {kept[1]:.0f} of those beyond {PACKED:,}," if len(rows) > 1 and last["trials"] > PACKED else "")
     cells = [[f"{row['trials']:,}", f"{row['ask']:.2f}", f"{row['tell']:.2f}", f"{row['cpu']:.2f}", f"{row['resident']:.0f}"] for row in rows]
     made = provenance("store/long.py", arguments)
     said = (
-        f"Ask at {last['trials']:,} trials takes {last['ask'] / first['ask']:.2f} times as long as at {first['trials']:,}. A worker keeps {kept:.0f} bytes "
+        f"Ask at {last['trials']:,} trials takes {last['ask'] / first['ask']:.2f} times as long as at {first['trials']:,}. A worker keeps {bytes_} "
         f"of memory per trial of ten parameters (Optuna, in memory: {theirs:.0f}); on disk it is {size:.0f}. Opening the study of {last['trials']:,} "
         f"trials takes {again['seconds']:.1f} s and {again['MB more']:.0f} MB, and the first ask {again['first ask']:.2f} s."
     )
@@ -114,7 +121,7 @@ def main(arguments: Sequence[str]) -> None:
     print(text)
     if options.write:
         stored(
-            options.results, "store-long", {"made": made, "rows": rows, "opened": again, "bytes per trial": [kept, theirs, size]}, f"# Long studies\n\n{text}"
+            options.results, "store-long", {"made": made, "rows": rows, "opened": again, "bytes per trial": [*kept, theirs, size]}, f"# Long studies\n\n{text}"
         )
 
 
