@@ -8,13 +8,15 @@ from collections import deque
 
 from staytuned.trial import Measurement
 
-_REMEMBERED = 5
+_REMEMBERED = 9
+_SOME = 4  # from so many on, the longest is taken for an accident
 
 
 class Deadline:
     """When a study's time is up.
 
-    A trial can stop only where it looks: after a fold, or at a report. The longest of the last five stretches between looks says whether another one fits.
+    A trial can stop only where it looks: after a fold, or at a report. The second longest of the last nine stretches between looks says whether another fits:
+    more than most, but one very slow trial does not end a study of quick ones before its time.
 
     Args:
         seconds: from now; None for no limit.
@@ -41,7 +43,8 @@ class Deadline:
     @property
     def stretch(self) -> float:
         """Seconds until a trial that begins now will probably look; 0 as long as nothing is known."""
-        return max(self._stretches, default=0.0)
+        longest = sorted(self._stretches, reverse=True)
+        return longest[1 if len(longest) >= _SOME else 0] if longest else 0.0
 
     def heard(self, measurement: Measurement) -> None:
         """Learn from a trial that has come in."""
