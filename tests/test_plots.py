@@ -1,12 +1,17 @@
+import ast
 import math
 import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from staytuned import plots
 from staytuned.errors import UsageError
 from staytuned.goal import Goal
 from staytuned.insight.column import column_curve
@@ -369,3 +374,26 @@ def test_the_users_own_style_is_left_alone(tables):
     before = dict(matplotlib.rcParams)
     figure_svg(plot_progress(tables["progress"]))
     assert dict(matplotlib.rcParams) == before
+
+
+def test_the_door_to_the_pictures_opens_at_once():
+    code = "import sys, staytuned.plots; print(*sys.modules); staytuned.plots.figure_png; print(*sys.modules)"
+    before, after = (set(line.split()) for line in subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines())
+    assert not before & {"numpy", "matplotlib"}
+    assert "matplotlib" in after
+    assert not after & {"scipy.stats", "staytuned.study"}, "what one picture needs, the others do not wait for"
+
+
+def test_the_stub_of_the_pictures_says_the_same():
+    stub = ast.parse(Path(plots.__file__).with_suffix(".pyi").read_text())
+    homes = {alias.asname: node.module for node in stub.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert homes == {name: getattr(plots, name).__module__ for name in plots.__all__}
+    with pytest.raises(AttributeError, match="no attribute 'plot_roq'; it has plot_progress"):
+        _ = plots.plot_roq
+
+
+@pytest.mark.parametrize("count", [1, 2, 1199, 1600, 5000])
+def test_a_long_line_is_thinned_and_keeps_its_ends(count):
+    places = axes(plot_risk(np.ones(count), 20)).get_lines()[1].get_xdata()
+    assert len(places) == min(count, 1600)
+    assert (places[0], places[-1]) == (1, count)
