@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -148,7 +149,7 @@ def made_up(tmp_path: Path) -> Path:
         ("evaluate/reach.py", ["--only", "concrete", "--estimators", "svm"], "of the time"),
         ("evaluate/bias.py", ["--only", "equal", "--replications", "5", "--no-store"], "30 configs of equal risk"),
         ("evaluate/enough.py", ["--only", "concrete", "--seeds", "1"], "of 1 searches"),
-        ("execute/efficiency.py", ["--only", "threads", "--workers", "4", "--trials", "8", "--seconds", "0.1"], "of 4 workers' time"),
+        ("execute/efficiency.py", ["--only", "threads", "staytuned's processes", "--workers", "2", "--trials", "4", "--seconds", "0.1"], "of 2 workers' time"),
     ],
 )
 def test_what_measuring_less_is_worth(script: str, arguments: list[str], said: str, made_up: Path) -> None:
@@ -158,3 +159,41 @@ def test_what_measuring_less_is_worth(script: str, arguments: list[str], said: s
     assert said in done.stdout
     if script.endswith("grids.py"):
         assert float(done.stdout.splitlines()[-1].split("|")[-2]) <= 1e-10  # the largest difference between two scores
+
+
+PEERS = BENCHMARKS.parent / ".venv-peers" / "bin" / "python"
+
+
+def python_with_optuna() -> str:
+    """This Python, or that of the peers; skips where neither has Optuna."""
+    if importlib.util.find_spec("optuna"):
+        return sys.executable
+    if PEERS.exists() and not subprocess.run([PEERS, "-c", "import optuna, staytuned"], capture_output=True, check=False).returncode:
+        return str(PEERS)
+    pytest.skip("no Optuna here, nor in .venv-peers: make peers")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "arguments", "against_optuna", "said", "kept"),
+    [
+        ("load", ["--trials", "40", "--studies", "60"], False, "60 studies in one file", "runs"),
+        ("long", ["--trials", "2000"], True, "Opening the study of 2,000 trials", "rows"),
+        ("many", ["--processes", "2", "--trials", "3", "--repeats", "2"], True, "2 processes x 3 trials x 3 reports", "runs"),
+        ("throughput", ["--repeats", "2", "--seconds", "0.3"], True, "Flushes of 4 KiB per second", "rates"),
+    ],
+)
+def test_ledgers_are_timed_and_lose_nothing(script: str, arguments: list[str], against_optuna: bool, said: str, kept: str, tmp_path: Path) -> None:
+    python = python_with_optuna() if against_optuna else sys.executable
+    command = [python, str(BENCHMARKS / "store" / f"{script}.py"), *arguments, "--folder", str(tmp_path), "--results", str(tmp_path), "--write"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"}, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert said in done.stdout
+    body = json.loads((tmp_path / f"store-{script}.json").read_text())
+    assert body[kept]
+    if script == "load":
+        [run] = body["runs"].values()
+        assert (run["trials"], run["lost"], run["twice"], run["errors"]) == (40, 0, 0, [])
+    if script == "many":
+        assert all(ended == 6 and not errors for seconds, ended, errors in body["runs"]["staytuned, SQLite"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"store-{script}.json", f"store-{script}.md"]  # nothing else is left behind

@@ -35,25 +35,41 @@ def test_a_ledger_may_be_a_path_or_a_url(verb):
     assert (option.default, option.envvar) == ("staytuned.db", "STAYTUNED_LEDGER")
 
 
-def loaded_by(*words: str) -> set[str]:
-    """The top-level packages that a fresh interpreter has loaded after a command line."""
-    code = "import json, sys\nfrom staytuned.cli import main\ntry:\n    main(sys.argv[1:])\nexcept SystemExit as end:\n    code = end.code\n"
-    code += "print(json.dumps([code, sorted({name.partition('.')[0] for name in sys.modules})]), file=sys.stderr)"
-    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
-    ended, names = json.loads(done.stderr.splitlines()[-1])
-    assert ended == 0, done.stderr
-    return set(names)
+READING = ("studies", "studies --json", "models", "check", "show s", "trials s", "best s", "export out.jsonl", "gc", "delete s --yes")
+EACH_IN_TURN = """
+import json, sys
+from staytuned.cli import main
+for line in json.loads(sys.argv[1]):
+    try:
+        main(line)
+    except SystemExit as end:
+        print("ended", json.dumps([line, end.code, sorted({name.partition(".")[0] for name in sys.modules})]), file=sys.stderr)
+"""
+
+
+def loaded_by(*lines: list[str]) -> dict[str, set[str]]:
+    """The top-level packages that a fresh interpreter has loaded after each of these command lines, one after the other."""
+    done = subprocess.run([sys.executable, "-c", EACH_IN_TURN, json.dumps(lines)], capture_output=True, text=True, check=True)
+    loaded = {}
+    for said in done.stderr.splitlines():
+        if not said.startswith("ended ["):
+            continue
+        line, code, names = json.loads(said.removeprefix("ended "))
+        assert code == 0, done.stderr
+        loaded[" ".join(line)] = set(names)
+    assert len(loaded) == len(lines)
+    return loaded
 
 
 def test_help_loads_nothing_heavy():
-    assert not loaded_by("--help") & {*HEAVY, "sqlalchemy"}
-    assert not loaded_by("tune", "--help") & {*HEAVY, "sqlalchemy"}
+    for line, names in loaded_by(["--help"], ["tune", "--help"]).items():
+        assert not names & {*HEAVY, "sqlalchemy"}, line
 
 
-@pytest.mark.parametrize("words", ["studies", "studies --json", "models", "check", "export out.jsonl", "gc", "delete s --yes", "show s", "trials s", "best s"])
-def test_a_verb_that_only_reads_the_ledger_loads_no_tables(words, tmp_path):
+def test_a_verb_that_only_reads_the_ledger_loads_no_tables(tmp_path):
     place = str(tmp_path / "l.db")
     ledger = open_ledger(place)
     Study("s", space={"x": [0.0, 1.0]}, sampler="grid", seed=0, ledger=ledger).optimize(lambda trial: trial.config["x"], trials=2)
-    line = [word.replace("out.jsonl", str(tmp_path / "out.jsonl")) for word in words.split()]
-    assert not loaded_by(*line, "--ledger", place) & HEAVY
+    lines = [[*words.replace("out.jsonl", str(tmp_path / "out.jsonl")).split(), "--ledger", place] for words in READING]
+    for line, names in loaded_by(*lines).items():
+        assert not names & HEAVY, line

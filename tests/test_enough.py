@@ -153,7 +153,7 @@ def test_steps_are_no_folds() -> None:
 
 
 def test_below_the_noise_of_the_best_score() -> None:
-    study = Study(space=SQUARE, seed=0)
+    study = Study(space=SQUARE, seed=0, sampler="random")
     study.optimize(in_folds, trials=60, enough="noise")
     assert len(study.trials) == 30
     assert study.why_ended.endswith("loss, is below the noise of the best score, 0.11 (standard error over 5 folds)")
@@ -176,7 +176,7 @@ def test_nothing_stops_unasked() -> None:
 
 
 def test_a_study_that_has_enough_ends_at_once_when_it_is_continued() -> None:
-    study = Study(space=SQUARE, seed=0)
+    study = Study(space=SQUARE, seed=0, sampler="random")
     study.optimize(in_folds, trials=32)
     study.optimize(in_folds, trials=10, enough="noise")
     assert len(study.trials) == 32
@@ -184,7 +184,7 @@ def test_a_study_that_has_enough_ends_at_once_when_it_is_continued() -> None:
 
 
 def test_what_was_enqueued_is_run_all_the_same() -> None:
-    study = Study(space=SQUARE, seed=0)
+    study = Study(space=SQUARE, seed=0, sampler="random")
     study.optimize(in_folds, trials=30)
     study.enqueue({"x": 0.5, "y": 0.5})
     study.optimize(in_folds, trials=10, enough="noise")
@@ -238,7 +238,7 @@ def test_define_by_run() -> None:
 
 def test_the_search_of_an_estimator() -> None:
     X, y = load_breast_cancer(return_X_y=True)
-    X = scale(X)
+    X, y = scale(X)[::3], y[::3]
     search = TuneSearchCV(SVC(), {"C": Float(1e-2, 1e2, log=True), "gamma": Float(1e-3, 1, log=True)}, trials=60, random_state=0, honest=False, enough="noise")
     search.fit(X, y)
     assert len(search.trials_) < 60

@@ -210,7 +210,7 @@ def test_estimators_among_the_values_have_the_resource_each() -> None:
 
 @pytest.mark.parametrize("scheduler", ["asha", "halving", "hyperband"])
 def test_only_the_highest_rung_counts_for_the_best(scheduler: str) -> None:
-    found = search(scheduler=scheduler, trials=30, scoring="neg_log_loss").fit(X, y)
+    found = search(scheduler=scheduler, trials=22, scoring="neg_log_loss").fit(X, y)
     results, full = found.cv_results_, np.array([trial.share == 1 for trial in found.trials_])
     assert full.any()
     assert full[found.best_index_]
@@ -273,7 +273,7 @@ def test_halving_of_a_grid_begins_with_all_of_it() -> None:
     assert (few.n_resources_, few.n_candidates_) == ([60, 180], [4, 1])
 
 
-@pytest.mark.parametrize("method", ["auto", "bayes", "tpe", "sobol"])
+@pytest.mark.parametrize("method", ["auto", pytest.param("bayes", marks=pytest.mark.slow), "tpe", pytest.param("sobol", marks=pytest.mark.slow)])
 def test_any_method_goes_with_it(method: str) -> None:
     found = search(method=method, scheduler="hyperband", trials=22).fit(X, y)
     assert found.n_candidates_ == [9, 8, 5]
@@ -288,11 +288,11 @@ def _story(found: TuneSearchCV) -> Any:
 
 
 def test_same_seed_same_search_and_a_killed_one_goes_on() -> None:
-    whole = search(scheduler="asha", trials=20, random_state=3).fit(X, y)
+    whole = search(scheduler="asha", trials=15, random_state=3).fit(X, y)
     assert _story(clone(whole).fit(X, y)) == _story(whole)
     options = {"ledger": MemoryLedger(), "scheduler": "asha", "random_state": 3}
     search(trials=7, **options).fit(X, y)
-    assert _story(search(trials=20, **(options | {"random_state": None})).fit(X, y)) == _story(whole)
+    assert _story(search(trials=15, **(options | {"random_state": None})).fit(X, y)) == _story(whole)
     other = search(RandomForestClassifier(9), {"max_depth": Int(1, 5)}, name="one", trials=2, **options).fit(X, y)
     with pytest.raises(UsageError, match="give this search another name"):
         clone(other).set_params(resource="n_estimators").fit(X, y)

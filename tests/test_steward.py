@@ -128,9 +128,10 @@ def test_a_step_change_is_mended_and_the_story_says_how(start):
         assert words in story
 
 
-def test_a_still_stream_is_left_alone(start):
+@pytest.mark.parametrize("batches", [12, pytest.param(40, marks=pytest.mark.slow)])
+def test_a_still_stream_is_left_alone(start, batches):
     who, rng = steward(start()), np.random.default_rng(3)
-    for _ in range(40):
+    for _ in range(batches):
         who.watch(rows(rng, 60))
         assert who.tend().decision.action is Action.KEEP
     assert kinds(who) == []

@@ -266,9 +266,9 @@ def test_a_hanging_trial_is_ended_and_the_study_goes_on() -> None:
         return 1.0
 
     study = Study(space=LINE, sampler="random")
-    study.optimize(objective, trials=3, timeout=300, trial_timeout=1.0)
+    study.optimize(objective, trials=3, timeout=300, trial_timeout=0.5)
     assert _statuses(study) == [Status.DONE, Status.TIMEOUT, Status.DONE]
-    assert "limit of 1" in study.trials[1].cure
+    assert "limit of 0.5" in study.trials[1].cure
 
 
 @pytest.mark.slow
@@ -307,7 +307,7 @@ def test_a_dying_worker_costs_its_trial_only() -> None:
 def test_two_workers_do_what_one_does() -> None:
     one, two = Study("s", space=LINE, sampler="random", seed=5), Study("s", space=LINE, sampler="random", seed=5)
     one.optimize(square, trials=8)
-    two.optimize(square, trials=8, n_jobs=2)
+    two.optimize(lambda trial: trial.config["x"] ** 2, trials=8, n_jobs=2)  # by value: a worker need not import all of this file
     assert _story(one) == _story(two)
 
 
@@ -353,7 +353,7 @@ def test_an_executor_that_breaks_loses_no_trial() -> None:
 def test_time_is_up_for_the_study_and_not_for_the_trial(tmp_path: Path) -> None:
     ledger = st.open_ledger(tmp_path / "study.db")
     study = Study("s", space=LINE, sampler="random", ledger=ledger, seed=6)
-    study.optimize(lambda _: time.sleep(600) or 1.0, timeout=1.0, n_jobs=2)
+    study.optimize(lambda _: time.sleep(600) or 1.0, timeout=0.6, n_jobs=2)
     assert study.why_ended == "the time was up"
     assert _statuses(study) == [Status.RUNNING] * 2
     other = Study("s", sampler="random", ledger=ledger)
@@ -363,7 +363,8 @@ def test_time_is_up_for_the_study_and_not_for_the_trial(tmp_path: Path) -> None:
     assert _story(whole) == _story(other)
 
 
-def test_time_is_up_on_an_executor_that_cannot_cut_off() -> None:
+def test_time_is_up_on_an_executor_that_cannot_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("staytuned.study._GRACE", 0.1)
     release = threading.Event()
 
     def objective(trial: OpenTrial) -> float:
@@ -675,7 +676,7 @@ def test_minimize_repeats_itself() -> None:
 
 def test_an_executor_with_limits_of_its_own_keeps_them_within_a_budget_of_time() -> None:
     study = Study(space=LINE, sampler="random")
-    with ProcessExecutor(1, timeout=0.5) as executor:
+    with ProcessExecutor(1, timeout=0.25) as executor:
         study.optimize(lambda trial: time.sleep(600 * (trial.number == 0)) or 1.0, trials=2, timeout=300, executor=executor)
     assert _statuses(study) == [Status.TIMEOUT, Status.DONE]
 

@@ -28,7 +28,10 @@ measurements = st.builds(
     Measurement, scores, st.sampled_from(Status), st.text(max_size=20), st.lists(readings, max_size=3).map(tuple), costs, st.none() | configs
 )
 fidelities = st.none() | st.floats(0.01, 1)
-trials = st.builds(Trial, st.integers(0, 10**6), configs, st.text(max_size=8), st.integers(0, 2**31), fidelities, st.floats(0, 2e9), st.none() | measurements)
+numbers = st.integers(0, 10**6)
+trials = st.builds(
+    Trial, numbers, configs, st.text(max_size=8), st.integers(0, 2**31), fidelities, st.floats(0, 2e9), st.none() | measurements, st.none() | numbers
+)
 
 
 def _plain(record: Any) -> Any:
@@ -62,6 +65,7 @@ def test_a_measured_trial_stands_as_it_was_measured(trial: Trial, measurement: M
     assert (measured.status, measured.cure, measured.cost) == (measurement.status, measurement.cure, measurement.cost)
     assert measured.scores is measurement.scores
     assert measured.readings is measurement.readings
+    assert _plain(measured.measurement) == _plain(replace(measurement, config=None))
     assert measured.config == (trial.config if measurement.config is None else measurement.config)
     assert (measured.number, measured.seed, measured.origin) == (trial.number, trial.seed, trial.origin)
     assert _plain(replace(measured, measurement=None, config=trial.config)) == _plain(replace(trial, measurement=None))

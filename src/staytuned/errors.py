@@ -55,7 +55,13 @@ class TrialPruned(StayTunedError):
 
 
 class TrialKilled(StayTunedError):
-    """A limit or an accident ended a trial from outside."""
+    """A limit or an accident ended a trial from outside.
+
+    Attributes:
+        log: the end of what the trial had printed, warned and logged by then; empty if it said nothing, or where the executor cannot tell.
+    """
+
+    log: str = ""
 
 
 class TrialTimeout(TrialKilled):

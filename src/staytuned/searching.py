@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
-
-import sklearn
 
 from staytuned.errors import UsageError
 from staytuned.evaluate.columns import Columns
@@ -59,7 +56,7 @@ def run_trials(
                 evaluator(trial.config, trial.fidelity, trial.seed)  # fails again, here and with its own traceback
             raise UsageError(f"trial {trial.number} failed: {trial.cure}")
 
-    objective = _Objective(evaluator, raced, sklearn.get_config())
+    objective = _Objective(evaluator, raced)
     study.optimize(objective, left, time, executor=executor, n_jobs=n_jobs, trial_timeout=trial_timeout, memory=memory, on_trial=on_trial, enough=enough)
 
 
@@ -99,15 +96,13 @@ def check_executor(executor: Any) -> None:
 
 @dataclass(frozen=True)
 class _Objective:
-    """What travels to a worker: the evaluator with the table, and scikit-learn's settings, which other threads and processes do not have."""
+    """What travels to a worker: the evaluator with the table."""
 
     evaluator: CrossValidation | Columns
     raced: bool
-    settings: Mapping[str, Any]
 
     def __call__(self, trial: OpenTrial) -> Measurement:
-        with sklearn.config_context(**self.settings):
-            return self.evaluator(trial.config, trial.fidelity, trial.seed, trial.stop if self.raced else trial.overdue)
+        return self.evaluator(trial.config, trial.fidelity, trial.seed, trial.stop if self.raced else trial.overdue)
 
 
 def _line(trial: Trial, goal: Goal) -> str:

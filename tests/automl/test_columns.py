@@ -224,14 +224,14 @@ def test_the_target_of_a_later_table():
     [
         ("titanic1309", "Survived", "binary", {"PassengerId": "identifier", "Name": "text", "Sex": "categorical", "Age": "numeric", "Ticket": "categorical"}),
         ("boston_housing", "medv", "regression", {"chas": "boolean", "rm": "numeric"}),
-        ("adult", "income", "binary", {"education": "categorical", "fnlwgt": "numeric"}),
-        ("diamonds", "price", "regression", {"cut": "categorical", "carat": "numeric"}),
+        pytest.param("adult", "income", "binary", {"education": "categorical", "fnlwgt": "numeric"}, marks=pytest.mark.slow),
+        pytest.param("diamonds", "price", "regression", {"cut": "categorical", "carat": "numeric"}, marks=pytest.mark.slow),
         ("soybean", "class", "multiclass", {"date": "categorical", "hail": "boolean"}),
         ("credit_g", "class", "binary", {"foreign_worker": "boolean", "job": "categorical"}),
         ("mushroom", "type", "binary", {"veil_type": "constant", "bruises": "boolean", "odor": "categorical"}),
         ("hypothyroid", "Class", "multiclass", {"TBG": "constant", "age": "numeric"}),
         ("letter", "target", "multiclass", {}),
-        ("nannyml_car_loan", "repaid", "binary", {"id": "identifier", "time": "date"}),
+        pytest.param("nannyml_car_loan", "repaid", "binary", {"id": "identifier", "time": "date"}, marks=pytest.mark.slow),
     ],
 )
 def test_real_tables(name, target, task, some):

@@ -9,6 +9,10 @@ import pytest
 from staytuned.automl.automl import AutoML
 from staytuned.store.open import open_ledger
 
+SPACE = {"linear": {"C": [0.01, 0.1, 1.0, 10.0]}, "knn": {"n_neighbors": [1, 3, 9]}, "decision_tree": {"max_depth": [1, 2, 5]}} | dict.fromkeys(
+    ("lightgbm", "hist_gradient_boosting", "random_forest", "extra_trees", "mlp", "svm"), False
+)
+
 
 def noisy(rows: int = 120) -> pd.DataFrame:
     """Nothing in it tells anything about the target."""
@@ -18,7 +22,7 @@ def noisy(rows: int = 120) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def model() -> AutoML:
-    return AutoML(time=None, trials=8, quality="fast", random_state=0, n_jobs=1).fit(noisy(), target="sold")
+    return AutoML(time=None, trials=8, quality="fast", random_state=0, n_jobs=1, space=SPACE).fit(noisy(), target="sold")
 
 
 def test_the_naive_score_is_the_one_it_was_chosen_by(model: AutoML) -> None:
@@ -37,7 +41,7 @@ def test_it_is_shown_and_kept(model: AutoML, tmp_path) -> None:
     assert version.lineage.scores["validation_corrected"] == pytest.approx(model.result_.tuned.honest.corrected)
 
 
-@pytest.mark.parametrize("options", [{"cv": 1}, {"metric": "f1"}])
+@pytest.mark.parametrize("options", [{"cv": 1}, pytest.param({"metric": "f1"}, marks=pytest.mark.slow)])
 def test_where_it_cannot_be_said_it_is_not(options) -> None:
-    model = AutoML(time=None, trials=2, quality="fast", random_state=0, n_jobs=1, **options).fit(noisy(), target="sold")
+    model = AutoML(time=None, trials=2, quality="fast", random_state=0, n_jobs=1, space=SPACE, **options).fit(noisy(), target="sold")
     assert model.result_.tuned.honest is None

@@ -46,7 +46,7 @@ def slowly(metric, classes):
 def test_intervals_are_those_of_the_slow_way(name):
     (y, a), (_, b) = binary(), binary(seed=1)
     metric, slow = metric_for(name, "binary", CLASSES), slowly(metric_for(name, "binary", CLASSES), CLASSES)
-    rounds = 60
+    rounds = 25
     one = interval_of(metric, y, a, rng=generator(0, "t"), rounds=rounds)
     expected = bootstrap(slow, y, a.probabilities, rng=generator(0, "t"), rounds=rounds)
     assert (one.low, one.point, one.high) == pytest.approx((expected.low, expected.point, expected.high), abs=1e-12)

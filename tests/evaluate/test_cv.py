@@ -1,12 +1,16 @@
 """Cross-validation: readings fold by fold, cut as scikit-learn cuts."""
 
+import pickle
 import warnings
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.cluster import KMeans
@@ -18,7 +22,13 @@ from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.model_selection import KFold, StratifiedKFold, cross_validate
 from sklearn.svm import SVC
 
+from staytuned.evaluate.columns import Columns
 from staytuned.evaluate.cv import CrossValidation, mean_scores
+from staytuned.goal import Goal
+from staytuned.open_trial import Evaluated
+from staytuned.space.dims import Float
+from staytuned.space.space import Space
+from staytuned.study import Study
 from staytuned.trial import Reading, Status
 
 X, y = make_classification(n_samples=90, n_features=6, random_state=0)
@@ -143,3 +153,26 @@ def test_an_error_is_for_the_guard_to_catch() -> None:
 
 def test_the_mean_of_nothing_is_nothing() -> None:
     assert mean_scores([]) == {}
+
+
+@pytest.mark.parametrize("columns", [False, True])
+@pytest.mark.parametrize("processes", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_it_takes_scikit_learns_settings_along(columns: bool, processes: bool) -> None:
+    with sklearn.config_context(assume_finite=True):
+        cv = CrossValidation(build, X, y, SPLITS, {"loss": assumed})
+    measures = Columns(cv, Goal("min loss"), Space({"C": Float(0, 1)}), {}) if columns else cv
+    assert not sklearn.get_config()["assume_finite"]
+    assert measures({}).scores == {"loss": 1.0}
+    assert replace(cv, train_scores=False)({}).scores == {"loss": 1.0}
+    study = Study(space={"C": Float(0.1, 1)}, seed=0, scheduler="none")
+    if processes:
+        study.optimize(Evaluated(measures), trials=2, n_jobs=2)
+    else:
+        with ThreadPoolExecutor(2) as threads:
+            study.optimize(Evaluated(pickle.loads(pickle.dumps(measures))), trials=2, executor=threads)
+    assert [trial.scores for trial in study.trials] == [{"loss": 1.0}] * 2
+    assert CrossValidation(build, X, y, SPLITS, {"loss": assumed})({}).scores == {"loss": 0.0}
+
+
+def assumed(estimator: Any, X: Any, y: Any) -> float:  # noqa: ARG001
+    return float(sklearn.get_config()["assume_finite"])

@@ -1,6 +1,11 @@
 """Preprocessing shared by candidates: paid for once, the same to the last digit, and never where that would be wrong."""
 
 import pickle
+import threading
+import time
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -176,6 +181,7 @@ def test_it_travels_empty_and_its_pipelines_whole() -> None:
     prefixes = Prefixes()
     fitted = score(prefixes, make_pipeline(Costly(), KNeighborsClassifier()))
     assert not pickle.loads(pickle.dumps(prefixes))._held
+    assert pickle.loads(pickle.dumps(Prefixes(limit=7))).limit == deepcopy(Prefixes(limit=7)).limit == 7
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(fitted)).predict(X), fitted.predict(X))
 
 
@@ -198,3 +204,32 @@ def test_free_parameters_begin_where_the_shared_steps_end() -> None:
     plain = free(KNeighborsClassifier(), ["n_neighbors"])
     assert plain is not None
     assert len(prefixes.views(plain, KNeighborsClassifier(), [{"n_neighbors": 2}], X, y, {}, 0)) == 1
+
+
+class Dawdling(OrderedDict[Any, Any]):
+    """Between a look at it and what follows, other threads have their turn."""
+
+    def __contains__(self, key: object) -> bool:
+        found = super().__contains__(key)
+        time.sleep(1e-4)
+        return found
+
+
+def test_threads_may_share_it() -> None:
+    X_train, X_test = X[TRAIN], X[TEST]
+    pipelines = [make_pipeline(Costly(float(by + 1)), StandardScaler(), LogisticRegression()) for by in range(3)]
+    expected = [clone(pipeline).fit(X_train, y[TRAIN]).predict_proba(X_test) for pipeline in pipelines]
+    prefixes = Prefixes(limit=3 * X_train.nbytes)  # what one thread has just seen there another drives out
+    prefixes._held = Dawdling()
+    together = threading.Barrier(4)
+
+    def work(thread: int) -> None:
+        together.wait(60)
+        for k in range(12):
+            which = (k * (thread + 1)) % len(pipelines)
+            fitted = prefixes.fitted(clone(pipelines[which]), X_train, y[TRAIN], {}, 0, X_test)
+            np.testing.assert_array_equal(fitted.predict_proba(X_test), expected[which])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert prefixes._bytes == sum(size for _, size in prefixes._held.values()) <= prefixes.limit

@@ -117,7 +117,8 @@ def test_a_crew_that_grows_is_put_to_work_while_a_trial_runs() -> None:
 # Ends
 
 
-def test_futures_are_cancelled_and_trials_given_back_when_time_is_up() -> None:
+def test_futures_are_cancelled_and_trials_given_back_when_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("staytuned.study._GRACE", 0.1)
     executor, study = Quiet(), Study(space=LINE, sampler="random")
     study.optimize(lambda _: 1.0, timeout=0.05, executor=executor, n_jobs=4)
     assert study.why_ended == "the time was up"

@@ -27,8 +27,9 @@ FOREVER = 600.0
 PATIENCE = 60.0  # of a test: how long it waits for what must come
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def executor() -> Iterator[ProcessExecutor]:
+    """Shared: what one test does to its worker is no other's affair."""
     with ProcessExecutor(1) as executor:
         yield executor
 
@@ -50,10 +51,10 @@ def test_a_task_past_its_time_is_ended(executor: ProcessExecutor) -> None:
 
 
 def test_the_executors_own_time_limit_and_one_that_replaces_it() -> None:
-    with ProcessExecutor(1, timeout=0.3) as executor:
+    with ProcessExecutor(1, timeout=0.15) as executor:
         assert isinstance(executor.submit(time.sleep, FOREVER).exception(PATIENCE), TrialTimeout)
-        assert executor.submit_within(PATIENCE, time.sleep, 0.6).result(PATIENCE) is None
-        assert executor.submit_within(None, time.sleep, 0.6).result(PATIENCE) is None
+        assert executor.submit_within(PATIENCE, time.sleep, 0.3).result(PATIENCE) is None
+        assert executor.submit_within(None, time.sleep, 0.3).result(PATIENCE) is None
 
 
 def test_native_code_that_hears_no_signal_is_ended(executor: ProcessExecutor) -> None:
@@ -295,7 +296,7 @@ def test_a_callable_is_not_mistaken_for_one_that_is_gone(executor: ProcessExecut
 
 
 def test_loading_a_callable_is_not_the_trials_time(executor: ProcessExecutor) -> None:
-    assert executor.submit_within(0.9, worker_tasks.SlowToLoad()).result(PATIENCE) == "loaded"
+    assert executor.submit_within(0.5, worker_tasks.SlowToLoad()).result(PATIENCE) == "loaded"
 
 
 def test_what_cannot_be_sent_is_said(executor: ProcessExecutor) -> None:

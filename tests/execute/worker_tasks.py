@@ -1,5 +1,6 @@
 """Tasks for worker processes. They live apart so that a worker need not import pytest to find them."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,7 @@ class SlowToLoad:
 
 
 def load_slowly() -> Callable[[], str]:
-    time.sleep(1.2)
+    time.sleep(0.7)
     return loaded
 
 
@@ -130,3 +132,63 @@ def chatter() -> str:
         os.write(descriptor, b"\x00\x00\x00\x05noise\n")
     print("more noise", flush=True)
     return "answer"
+
+
+# What trials say; they are given an open trial or, by a guard, nothing
+
+
+def talks_and_ends(*_: Any) -> float:
+    print("all is well")
+    return 1.0
+
+
+def talks_and_hangs(*_: Any) -> float:
+    print("begun")
+    logging.getLogger("mine").warning("hm")
+    time.sleep(FOREVER)
+    return 1.0
+
+
+def talks_and_leaves(*_: Any) -> float:
+    print("leaving")
+    os._exit(3)
+
+
+def talks_and_grows() -> float:
+    print("growing")
+    return float(eat(400_000_000))
+
+
+def silent_and_leaves() -> float:
+    os._exit(3)
+
+
+def talks_without_end() -> float:
+    for i in count():
+        print(f"{i} {'é' * 20}")
+    return 1.0
+
+
+def talks_with_children() -> float:
+    from staytuned.evaluate.guard import measured
+
+    print("first")
+    if os.fork() == 0:
+        print("a fork")
+        measured(talks_and_ends, "loss")
+        os._exit(0)
+    os.wait()
+    code = "from staytuned.evaluate.guard import measured; print(measured(lambda: print('a program') or 1.0, 'loss').log)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, close_fds=False)
+    if said.stdout.count("a program") == 2:
+        print("last")
+    os._exit(3)
+
+
+def talks_inside() -> float:
+    from staytuned.evaluate.guard import measured
+
+    print("outer begins")
+    measured(talks_and_ends, "loss")
+    print("outer again")
+    os._exit(3)

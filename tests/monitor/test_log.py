@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from staytuned.errors import NotFoundError, UsageError
@@ -138,11 +140,16 @@ def test_numbers_stay_numbers_beside_text():
     assert labelled_rows(ledger, "m").y.tolist() == [1, "1", 1.5]
 
 
-@settings(max_examples=25, deadline=None)
+@cache
+def logged():
+    """A ledger with three batches, and the ids of their rows."""
+    ledger = MemoryLedger()
+    return ledger, [log_predictions(ledger, "m", 1, *batch(4, first=10 * n)) for n in range(3)]
+
+
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3), st.integers(0, 9)), max_size=12))
 def test_any_order_of_labels_leaves_the_last_one_of_each_row(labels):
-    ledger = MemoryLedger()
-    ids = [log_predictions(ledger, "m", 1, *batch(4, first=10 * n)) for n in range(3)]
+    ledger, ids = deepcopy(logged())
     last: dict[float, int] = {}
     for one, row, y in labels:
         log_labels(ledger, "m", [ids[one][row]], [y])

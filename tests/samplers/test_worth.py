@@ -107,7 +107,7 @@ def test_where_half_of_the_space_fails_few_trials_are_lost() -> None:
     assert min(t.scores["loss"] for t in history if t.scores) < 0.05
 
 
-@pytest.mark.parametrize("goal", ["min f, min g", "min f, min g, min h"])
+@pytest.mark.parametrize("goal", ["min f, min g", pytest.param("min f, min g, min h", marks=pytest.mark.slow)])
 def test_several_objectives_are_spread_over_the_front(goal: str) -> None:
     space, wanted = Space({"x": Float(0, 1), "y": Float(0, 1)}), Goal.parse(goal)
     sampler, history = Bayes(space, wanted, 2), list[Trial]()

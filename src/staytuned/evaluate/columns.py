@@ -11,6 +11,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+import sklearn
 
 from staytuned._random import generator
 from staytuned.evaluate.cv import CrossValidation, Part, mean_scores
@@ -57,6 +58,10 @@ class Columns:
 
     def __call__(self, config: Config, fidelity: float | None = None, seed: int = 0, stop: Callable[[Sequence[Reading]], bool] | None = None) -> Measurement:
         """The measurement of the best config of the column, with all others as its ``column``."""
+        with sklearn.config_context(**self.cv.settings):
+            return self._best(config, fidelity, seed, stop)
+
+    def _best(self, config: Config, fidelity: float | None, seed: int, stop: Callable[[Sequence[Reading]], bool] | None) -> Measurement:
         column = self.column(config)
         if column == [config]:
             return self.cv(config, fidelity, seed, stop)

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import sklearn
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params
@@ -51,6 +52,8 @@ class CrossValidation:
             that are called together.
         resource: what a trial at a share of the effort spends less of (see ``effort``); None for none, so that every trial is a full one.
         prefixes: first steps of pipelines that several configs have in common, kept in memory for each fold and number of training rows.
+        settings: scikit-learn's own (``sklearn.get_config()``) under which everything is built, fitted and scored; those where it was made, which other
+            threads and processes do not have.
     """
 
     build: Callable[[Config, int], Any]
@@ -64,6 +67,7 @@ class CrossValidation:
     keep_rows: bool | Scorer = False
     resource: Resource | None = None
     prefixes: Prefixes = field(default_factory=Prefixes, compare=False, repr=False)
+    settings: Mapping[str, Any] = field(default_factory=sklearn.get_config, compare=False, repr=False)
 
     def __call__(
         self,
@@ -77,8 +81,12 @@ class CrossValidation:
         Args:
             fidelity: share of the full effort in (0, 1], as ``resource`` means it; None for all.
         """
-        if self.resource is not None and fidelity is not None and fidelity < 1:
-            return replace(self.resource.at(self, fidelity), resource=None)(config, None, seed, stop)
+        with sklearn.config_context(**self.settings):
+            if self.resource is not None and fidelity is not None and fidelity < 1:
+                return replace(self.resource.at(self, fidelity), resource=None)._measured(config, seed, stop)
+            return self._measured(config, seed, stop)
+
+    def _measured(self, config: Config, seed: int, stop: Callable[[Sequence[Reading]], bool] | None) -> Measurement:
         readings: list[Reading] = []
         kept = RowValues()
         status, cure = Status.DONE, ""

@@ -66,6 +66,7 @@ def measured(work: Callable[[], Outcome], goal: Goal | str) -> Measurement:
         except BaseException as problem:
             _log.debug("the work raised an exception", exc_info=True)
             measurement = failure(problem, cost())
+            measurement = replace(measurement, log=shortened(output.text + measurement.log))
     return replace(measurement, log=output.text) if output.text and not measurement.log else measurement
 
 
@@ -79,9 +80,10 @@ def told(outcome: Outcome, goal: Goal | str) -> Measurement:
 
 
 def failure(problem: BaseException, cost: Cost = _NOTHING) -> Measurement:
-    """The measurement of work that ended in an exception, its own or the one its future holds."""
+    """The measurement of work that ended in an exception, its own or the one its future holds; a process that was ended may have left its ``log`` there."""
     status = next((status for kinds, status in _STATUS if isinstance(problem, kinds)), Status.FAILED)
-    return Measurement(status=status, cure=_cure(problem, status), cost=cost, traceback=_traced(problem))
+    log = shortened(problem.log) if isinstance(problem, TrialKilled) else ""
+    return Measurement(status=status, cure=_cure(problem, status), cost=cost, log=log, traceback=_traced(problem))
 
 
 def _as_goal(goal: Goal | str) -> Goal:

@@ -1,4 +1,7 @@
-"""What a piece of work says while it runs: printed, warned, logged. It still reaches the terminal; the end of it is kept."""
+"""What a piece of work says while it runs: printed, warned, logged. It still reaches the terminal; the end of it is kept.
+
+In a worker process it is also kept where the process does not take it along when it is killed.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +13,27 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-KEPT = 4000  # characters, of the output and of the traceback
+from staytuned._last_words import LastWords, of_this_process
+
+KEPT = 4000  # characters, of the output and of the traceback; no more than _last_words.SAFE
 _CUT = "[...]\n"
 
 
 class Output:
-    """The last ``KEPT`` characters written so far."""
+    """The last ``KEPT`` characters written so far.
 
-    def __init__(self) -> None:
+    Args:
+        outside: where they are written, too.
+    """
+
+    def __init__(self, outside: LastWords | None = None) -> None:
         self._text = ""
         self._cut = False
+        self._outside = outside
 
     def add(self, text: str) -> None:
+        if self._outside is not None:
+            self._outside.add(text)
         self._text += text
         if len(self._text) > KEPT:
             self._text, self._cut = self._text[-KEPT:], True
@@ -36,15 +48,17 @@ def kept_output() -> Iterator[Output]:
     """Keep what this thread writes to ``sys.stdout`` and ``sys.stderr``, and logs as a warning or worse.
 
     Each of several threads at once keeps its own. Not seen: what native code and child processes write to the terminal themselves, and what
-    threads write that the work starts.
+    threads write that the work starts. Of several pieces of work at once, or one inside the other, the first to begin is kept outside the process.
     """
-    output = Output()
+    outside = _outside.taken()
+    output = Output(outside)
     before = _current.set(output)
     _listening.begin()
     try:
         yield output
     finally:
         _listening.end()
+        _outside.left(outside)
         _current.reset(before)
 
 
@@ -128,6 +142,32 @@ class _Listening:
             logging.getLogger().removeHandler(self._log)
 
 
+class _Outside:
+    """The file that this process was given for what it says, and who writes to it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._words: LastWords | None = None
+        self._busy = False
+
+    def taken(self) -> LastWords | None:
+        """The file, empty; None if there is none, or another piece of work has it."""
+        with self._lock:
+            if self._words is None or not self._words.own:
+                self._words, self._busy = of_this_process(), False
+            if self._words is None or self._busy:
+                return None
+            self._busy = True
+            self._words.clear()
+            return self._words
+
+    def left(self, words: LastWords | None) -> None:
+        """Another may have it."""
+        with self._lock:
+            if words is not None and words is self._words:
+                self._busy = False
+
+
 def _keep(text: str) -> None:
     output = _current.get()
     if output is not None:
@@ -135,3 +175,4 @@ def _keep(text: str) -> None:
 
 
 _listening = _Listening()
+_outside = _Outside()

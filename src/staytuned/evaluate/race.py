@@ -43,8 +43,8 @@ class Race:
 
     With 100 random configs, ten folds and level .05 (benchmarks/evaluate/racing.py) the three saved 65, 48 and 22 % of the fits, and missed the best
     config in 29, 31 and 0 of 1,440 races; what won instead was behind it by .01 standard errors at most in the mean, and in the worst race by 1.4, 0.9 and 0.
-    The predictive rule at level .1 saved 69 % and missed it in 83. A search by ``auto``, whose configs lie near the best, saved a third: its best was then .4 standard
-    errors behind that of the same number of trials without racing, and .35 ahead of that of as many fits.
+    The predictive rule at level .1 saved 69 % and missed it in 83. A search by ``auto``, whose configs lie near the best, saved a third: its best was then .4
+    standard errors behind that of the same number of trials without racing, and .35 ahead of that of as many fits.
 
     Args:
         goal: whose metric the folds carry.

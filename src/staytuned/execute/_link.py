@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 
+from staytuned import _last_words
 from staytuned.errors import TrialOutOfMemory, TrialTimeout, UsageError, WorkerDied
 from staytuned.execute import _worker
 
@@ -46,17 +47,24 @@ class Link:
     """
 
     def __init__(self, threads: int, memory: int | None = None) -> None:
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            descriptor = theirs.fileno()
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", *(f"-W{option}" for option in sys.warnoptions), _worker.__file__, str(descriptor), str(os.getpid())],
-                stdin=subprocess.DEVNULL,
-                pass_fds=[descriptor],
-                env=os.environ | dict.fromkeys(_THREADS, str(threads)),
-                start_new_session=True,  # a Ctrl-C at the terminal is for the parent alone; and the group can be killed at once
-            )
-            self._connection: Connection[Any, Any] = Connection(ours.detach())
+        self.log = ""  # the end of what the last call said, once the process has been closed
+        self._output = _last_words.opened()
+        try:
+            ours, theirs = socket.socketpair()
+            with ours, theirs:
+                inherited = [theirs.fileno()] if self._output is None else [theirs.fileno(), self._output]
+                numbers = map(str, [inherited[0], os.getpid(), *inherited[1:]])
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", *(f"-W{option}" for option in sys.warnoptions), _worker.__file__, *numbers],
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=inherited,
+                    env=os.environ | dict.fromkeys(_THREADS, str(threads)),
+                    start_new_session=True,  # a Ctrl-C at the terminal is for the parent alone; and the group can be killed at once
+                )
+                self._connection: Connection[Any, Any] = Connection(ours.detach())
+        except BaseException:
+            self._read_output()
+            raise
         self._memory = memory
         self._ready = False
         self._known: list[int] = []
@@ -73,6 +81,8 @@ class Link:
         Raises:
             TrialKilled: the worker is of no more use: kill and close it.
         """
+        if self._output is not None:
+            _last_words.emptied(self._output)
         try:
             self._get_ready()
             if packed.token not in self._known:
@@ -108,6 +118,13 @@ class Link:
         for child in family:
             with suppress(psutil.Error):
                 child.kill()
+        self._read_output()
+
+    def _read_output(self) -> None:
+        if self._output is not None:
+            self.log = _last_words.read(self._output)
+            os.close(self._output)
+            self._output = None
 
     def _get_ready(self) -> None:
         if not self._ready:

@@ -21,9 +21,16 @@ from typing import Any, NoReturn
 _PR_SET_PDEATHSIG = 1
 
 
-def main(descriptor: int, parent: int) -> None:
-    """Serve the parent at the other end of the inherited socket until it closes or dies."""
+def main(descriptor: int, parent: int, output: int | None = None) -> None:
+    """Serve the parent at the other end of the inherited socket until it closes or dies.
+
+    Args:
+        output: descriptor of the inherited file in which the parent finds what was said, if this process is ended.
+    """
     _die_with(parent)
+    if output is not None:
+        os.set_inheritable(output, False)
+        os.environ["STAYTUNED_OUTPUT"] = f"{os.getpid()}:{output}"  # for staytuned._last_words, once that is loaded
     connection = Connection(descriptor)
     os.register_at_fork(after_in_child=connection.close)  # else a forked child would keep the parent from seeing this process end
     functions: dict[int, Callable[..., Any]] = {}
@@ -116,4 +123,4 @@ def packed_problem(problem: BaseException) -> bytes:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(*map(int, sys.argv[1:]))

@@ -28,7 +28,7 @@ class ProcessExecutor(Executor):
     A task past a limit, or whose process dies, costs that process and nothing else: its future gets TrialTimeout,
     TrialOutOfMemory or WorkerDied, and the next task a fresh process. Workers are new interpreters, not forks (OpenMP does not
     survive a fork), do not run the caller's ``__main__`` again, and die with the parent however it dies. They start at the first task that
-    needs them. Their output goes where the parent's goes.
+    needs them. Their output goes where the parent's goes; what a trial that was ended had said comes home too, as the exception's ``log``.
 
     Functions, lambdas and closures travel by cloudpickle. A callable is packed when it is first submitted and sent to each
     worker once, told apart by identity: one evaluator holding a large table is submitted a thousand times at little cost, and
@@ -235,6 +235,8 @@ def _carry_out(task: _Task, link: Link | None, pool: _Pool) -> Link | None:
         result, problem = None, TrialKilled("ended from outside while it ran, with its executor") if pool.killed else end
         if link is not None:
             pool.dismiss(link, at_once=True)
+            if isinstance(problem, TrialKilled):
+                problem.log = link.log
             link = None
     pool.done_with_one()
     try:

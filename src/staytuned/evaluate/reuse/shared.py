@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ class Prefixes:
 
     A step is taken from an earlier candidate where it and all before it are of the same class, with the same parameters and fit parameters. Not
     shared, nor what follows: a step that draws at random without a seed, and one that cannot be hashed, such as one with a lambda.
-    A Prefixes belongs to one table: rows and target are known by the fold alone.
+    A Prefixes belongs to one table: rows and target are known by the fold alone. Threads may share it; two that need the same step at once both fit it.
 
     Args:
         limit: bytes; the least recently used goes first, and what is larger is not kept.
@@ -32,9 +33,10 @@ class Prefixes:
         self.limit = limit
         self._held: OrderedDict[tuple[Any, ...], tuple[Any, int]] = OrderedDict()
         self._bytes = 0
+        self._lock = threading.Lock()
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"limit": self.limit, "_held": OrderedDict(), "_bytes": 0}  # another process makes its own
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.limit,)  # another process makes its own
 
     def fitted(self, estimator: Any, X: Any, y: Any, fit_params: Mapping[str, Any], fold: Hashable, X_test: Any = None) -> Any:
         """The estimator fitted to the fold's training rows.
@@ -70,12 +72,12 @@ class Prefixes:
     def _head(self, pipeline: Any, place: int, X: Any, y: Any, fit_params: Mapping[str, Any], fold: Hashable, X_test: Any) -> tuple[Steps, Any, _Known]:
         """The first steps fitted, the training table as they leave it, and what is known of the tables to be scored."""
         keys = _keys(pipeline, place, fit_params, fold)
-        done = next((i for i in range(len(keys), 0, -1) if keys[i - 1] in self._held), 0)
         steps: Steps = []
-        if done:
-            steps, X_now = self._take(keys[done - 1])
-        else:
-            X_now = X
+        X_now, done = X, 0
+        for i in range(len(keys), 0, -1):
+            if (held := self._taken(keys[i - 1])) is not None:
+                (steps, X_now), done = held[0], i
+                break
         for i in range(done, place):
             step = Pipeline([pipeline.steps[i]], verbose=pipeline.verbose)
             state = _random_state()
@@ -88,19 +90,24 @@ class Prefixes:
         known = _Known(self, {id(step): key for (_, step), key in zip(steps, keys, strict=False)}, {id(X): (X, "train"), id(X_test): (X_test, "test")})
         return list(steps), _copied(X_now) if place else X_now, known
 
-    def _take(self, key: tuple[Any, ...]) -> Any:
-        self._held.move_to_end(key)
-        return self._held[key][0]
+    def _taken(self, key: tuple[Any, ...]) -> tuple[Any, int] | None:
+        """(what is kept, its bytes), or None."""
+        with self._lock:
+            held = self._held.get(key)
+            if held is not None:
+                self._held.move_to_end(key)
+            return held
 
     def _keep(self, key: tuple[Any, ...], value: Any, size: int) -> None:
         if size > self.limit:
             return
-        if key in self._held:
-            self._bytes -= self._held.pop(key)[1]
-        self._held[key] = value, size
-        self._bytes += size
-        while self._bytes > self.limit:
-            self._bytes -= self._held.popitem(last=False)[1][1]
+        with self._lock:
+            if key in self._held:
+                self._bytes -= self._held.pop(key)[1]
+            self._held[key] = value, size
+            self._bytes += size
+            while self._bytes > self.limit:
+                self._bytes -= self._held.popitem(last=False)[1][1]
 
 
 @dataclass
@@ -128,8 +135,9 @@ class _Known:
         if id(step) not in self.keys:
             return self.others.get(step, table, lambda kept: compute(_copied(kept)))
         key = (*self.keys[id(step)], role)
-        if key in self.prefixes._held:
-            result = self.prefixes._take(key)
+        held = self.prefixes._taken(key)
+        if held is not None:
+            result = held[0]
         else:
             result = compute(_copied(table))
             self.prefixes._keep(key, result, size_of(result))
