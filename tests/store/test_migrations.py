@@ -5,6 +5,7 @@ import sqlite3
 from contextlib import closing
 
 import pytest
+from sqlalchemy.exc import NoSuchTableError, ProgrammingError
 
 from staytuned.errors import LedgerError, LedgerReadOnly, LedgerTooNew
 from staytuned.protocols import Fact
@@ -119,6 +120,42 @@ def test_a_ledger_whose_making_was_cut_off_is_made_anew(tmp_path) -> None:
     ledger.close()
     with closing(sqlite3.connect(path)) as whole:
         assert whole.execute("SELECT name FROM sqlite_master WHERE name = 'facts_by_stream'").fetchall()
+
+
+def test_a_half_made_ledger_may_vanish_while_it_is_looked_at(tmp_path, monkeypatch) -> None:
+    """As on MySQL, where another process that makes it anew is seen taking its tables away."""
+    path, look = tmp_path / "s.db", migrations._unfinished
+    SqlLedger(path).close()
+    with closing(sqlite3.connect(path)) as half, half:
+        half.execute("DROP TABLE meta")
+
+    def vanishing(connection, names):
+        with closing(sqlite3.connect(path)) as other, other:
+            if other.execute("SELECT count(*) FROM sqlite_master WHERE name = 'claims'").fetchone()[0]:
+                other.execute("DROP TABLE claims")
+                raise NoSuchTableError("claims")
+        return look(connection, names)
+
+    monkeypatch.setattr(migrations, "_unfinished", vanishing)
+    with pytest.raises(LedgerError, match=r"s\.db is just being made a ledger by another process; open it again in a moment"):
+        SqlLedger(path, read_only=True)
+    with closing(sqlite3.connect(path)) as half, half:
+        half.execute("CREATE TABLE claims (key TEXT, owner TEXT, until REAL)")
+    assert SqlLedger(path).append([Fact("a", "kind")]) == [1]
+
+
+def test_a_table_that_cannot_be_read_is_not_taken_for_one_that_vanished(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "s.db"
+    SqlLedger(path).close()
+    with closing(sqlite3.connect(path)) as half, half:
+        half.execute("DROP TABLE meta")
+
+    def forbidden(*_):
+        raise ProgrammingError("SELECT", {}, Exception("permission denied for table claims"))
+
+    monkeypatch.setattr(migrations, "_unfinished", forbidden)
+    with pytest.raises(LedgerError, match="permission denied for table claims"):
+        SqlLedger(path)
 
 
 def test_tables_of_ours_with_something_in_them_are_not_made_anew(tmp_path) -> None:

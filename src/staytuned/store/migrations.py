@@ -6,10 +6,11 @@ and add a test that opens a ledger of the version before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeAlias
 
 from sqlalchemy import Connection, inspect, select, update
+from sqlalchemy.exc import DBAPIError, NoSuchTableError, ProgrammingError
 
 from staytuned.errors import LedgerError, LedgerTooNew
 from staytuned.store.databases import Database
@@ -34,9 +35,18 @@ def version(connection: Connection, place: str) -> int:
 
     Raises:
         LedgerTooNew: a newer staytuned wrote it.
-        NotALedger: the database belongs to some other program.
+        NotALedger: the database belongs to some other program, or another process is just making it a ledger.
     """
     names = inspect(connection).get_table_names()
+    try:
+        return _version(connection, names, place)
+    except (NoSuchTableError, ProgrammingError) as problem:
+        if not _others(connection, names):
+            raise
+        raise NotALedger(f"{place} is just being made a ledger by another process; open it again in a moment") from problem
+
+
+def _version(connection: Connection, names: Sequence[str], place: str) -> int:
     if not names:
         return 0
     found = _stamp(connection) if meta.name in names else None
@@ -63,6 +73,14 @@ def prepare(connection: Connection, database: Database) -> None:
         for step in STEPS[found - 1 :]:
             step(connection)
         connection.execute(update(meta).where(meta.c.name == "version").values(value=str(newest())))
+
+
+def _others(connection: Connection, names: Collection[str]) -> bool:
+    """Whether there are other tables by now: on MySQL, whoever makes a half-made ledger anew takes its tables away one by one, before all eyes."""
+    try:
+        return set(inspect(connection).get_table_names()) != set(names)
+    except DBAPIError:  # a transaction that has failed tells no more
+        return False
 
 
 def _unfinished(connection: Connection, names: Collection[str]) -> bool:
