@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import time as clock
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from staytuned.errors import UsageError
@@ -102,7 +104,10 @@ class _Objective:
     raced: bool
 
     def __call__(self, trial: OpenTrial) -> Measurement:
-        return self.evaluator(trial.config, trial.fidelity, trial.seed, trial.stop if self.raced else trial.overdue)
+        evaluator = self.evaluator
+        if isinstance(evaluator, Columns) and trial.ends < math.inf:
+            evaluator = replace(evaluator, patience=min(evaluator.patience, trial.ends - clock.time()))
+        return evaluator(trial.config, trial.fidelity, trial.seed, trial.stop if self.raced else trial.overdue)
 
 
 def _line(trial: Trial, goal: Goal) -> str:
