@@ -1,6 +1,7 @@
 """One fit, a whole column: every number is the one a fit of its own would have given, and the folds' mean decides."""
 
 import math
+import time
 
 import numpy as np
 import pytest
@@ -19,6 +20,9 @@ from staytuned.evaluate.build import with_params
 from staytuned.evaluate.columns import SPREAD, Columns, differing, free_levels, levels, one_fit, unfolded
 from staytuned.evaluate.cv import CrossValidation
 from staytuned.goal import Goal
+from staytuned.open_trial import OpenTrial
+from staytuned.schedulers.never import Never
+from staytuned.searching import _Objective
 from staytuned.space.dims import Choice, Float, Int, Law, Ordinal
 from staytuned.space.space import Space
 from staytuned.trial import Status, Trial
@@ -175,6 +179,18 @@ def test_without_patience_a_column_does_not_grow() -> None:
     boosting = HistGradientBoostingClassifier(early_stopping=False, random_state=0)
     found = Columns(cv(boosting), GOAL, space, {"max_iter": list(range(1, 65))}, patience=0.0)({"learning_rate": 0.01})
     assert [a.values["max_iter"] for a in found.column] == list(range(1, 9))
+
+
+def test_a_column_does_not_grow_past_the_end_of_the_study() -> None:
+    """As the objective of a search has it, which knows when the study's time is up."""
+    space = Space({"max_iter": Int(1, 64), "learning_rate": Float(0.01, 1)})
+    boosting = HistGradientBoostingClassifier(early_stopping=False, random_state=0)
+    objective = _Objective(Columns(cv(boosting), GOAL, space, {"max_iter": list(range(1, 65))}), raced=False)
+    for ends, longest in ((math.inf, 64), (time.time() + 3600, 64), (time.time(), 8)):
+        trial = OpenTrial(0, {"learning_rate": 0.01}, 0, GOAL, Never(GOAL), ends=ends, alone=True)
+        column = objective(trial).column
+        assert column[-1].values["max_iter"] == longest
+        assert all(len(alternative.scores) == (3 if longest == 64 else 1) for alternative in column), "and it stops once it has something to show"
 
 
 def test_scores_that_are_no_numbers_lose() -> None:
