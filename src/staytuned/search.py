@@ -29,7 +29,7 @@ from staytuned.evaluate.cv import CrossValidation
 from staytuned.evaluate.effort import Parameter, Rows
 from staytuned.evaluate.honest import Honest
 from staytuned.evaluate.out_of_fold import Kind
-from staytuned.evaluate.overtuned import corrected_best, deciding_scorer, kept_kind, most_configs, warn_if_overtuned
+from staytuned.evaluate.overtuned import corrected_best, correction_seconds, deciding_scorer, kept_kind, most_configs, warn_if_overtuned
 from staytuned.evaluate.results import cv_results
 from staytuned.evaluate.routing import Routed, router, routing_enabled
 from staytuned.evaluate.scoring import Scoring
@@ -41,6 +41,8 @@ from staytuned.searching import LeftBehind, check_executor, ended, run_trials
 from staytuned.space.branches import Branches
 from staytuned.space.space import Space
 from staytuned.study import Study
+
+_LAST_SHARE = 0.2  # of the time, at most, for what comes after the trials
 
 
 def _offers(search: Any, name: str) -> bool:
@@ -68,7 +70,8 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
             such dicts, of which each config takes one. Estimators may stand among the values.
         method: manual grid random sobol bayes tpe cma evolution auto, or a Sampler.
         trials: at most; None for no limit, with ``time`` or a finite space. A search continued from a ledger counts those it finds there.
-        time: seconds for the search at most, refit excluded. A config under way then stops at its next fold, once another has finished.
+        time: seconds at most, from the call of ``fit`` to the corrected score, refit excluded. A config under way stops at its last fold before that; where no
+            other has finished, the mean of its folds so far is its score.
         scoring: as in scikit-learn: None (the estimator's own ``score``), a name, a callable, a list or dict of several, or a callable that
             returns a dict. Higher is better.
         cv: as in scikit-learn. The same folds serve every trial.
@@ -208,6 +211,7 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
                 the estimator's ``fit``. Entries as long as the table are cut to the folds. Where scikit-learn's
                 metadata routing is enabled, it decides instead.
         """
+        began = clock.monotonic()
         self._check_options()
         scoring = Scoring.of(self.estimator, self.scoring, self.refit)
         if y is None and get_tags(self.estimator).target_tags.required:
@@ -232,7 +236,7 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
             measures,
             raced=self._races(scoring, len(splits)),
             trials=self.trials,
-            time=self.time,
+            time=self._time_left(began, 0.0 if kind is None else correction_seconds(len(evaluator.y))),
             enough=self.enough,
             executor=self.executor,
             n_jobs=self.n_jobs,
@@ -375,6 +379,13 @@ class TuneSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
             return True  # the scheduler may judge folds too
         wanted = self.race if isinstance(self.race, bool) else self.method != "grid"
         return wanted and folds >= 3 and scoring.decided
+
+    def _time_left(self, began: float, after: float) -> Any:
+        """Seconds for the trials, so that what comes after them fits too; at most a fifth of the whole is kept for that."""
+        given: Any = self.time
+        if not isinstance(given, numbers.Real) or not float(given) > 0:
+            return given  # None, or what the study refuses
+        return max(float(given) - (clock.monotonic() - began) - min(after, _LAST_SHARE * float(given)), 0.001)
 
     def _free(self, branches: Branches, scoring: Scoring, evaluator: CrossValidation) -> dict[str, list[Any]]:
         """What each fit measures at many values."""

@@ -21,6 +21,7 @@ from staytuned.trial import History
 
 _MOST_ROWS = 200_000  # of a table whose row values are kept
 _MOST_VALUES = 2**28  # of all configs; four bytes each
+_SECONDS, _SECONDS_A_ROW = 0.3, 5e-5
 _MOST_TRIALS = 100  # taken for granted where only time ends the search
 
 
@@ -55,6 +56,11 @@ def most_configs(trials: int | None, space: Space, free: Mapping[str, Sequence[A
     """
     size = math.inf if space.size is None else space.size
     return min(min(_MOST_TRIALS if trials is None else int(trials), size) * math.prod(map(len, free.values())), size)
+
+
+def correction_seconds(rows: int) -> float:
+    """About how long correcting a score takes for a table of so many rows; a few seconds more with hundreds of configs."""
+    return _SECONDS + _SECONDS_A_ROW * rows
 
 
 def corrected_best(
