@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 
 from staytuned._random import generator
 from staytuned.errors import TrialPruned, UsageError
@@ -61,7 +60,8 @@ class OpenTrial:
     cut_off: bool = False
     readings: list[Reading] = field(default_factory=list)
     suggested: dict[str, Dimension] = field(default_factory=dict)
-    _looks: list[float] = field(default_factory=list, init=False, repr=False, compare=False)  # Unix times
+    _looked: float = field(default=math.inf, init=False, repr=False, compare=False)  # Unix time of the last look at the clock
+    _longest: float = field(default=0.0, init=False, repr=False, compare=False)  # seconds between two looks
 
     def suggest_float(self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False) -> float:
         """A real number in [low, high]."""
@@ -114,11 +114,11 @@ class OpenTrial:
             readings: so far; None for what was reported.
         """
         if self.ends < math.inf and not self.cut_off:
-            self._looks.append(time.time())
-            stretches = [after - before for before, after in pairwise(self._looks)]
-            stretches += [reading.fit_seconds + reading.score_seconds for reading in readings or ()]
-            something = bool(self.readings if readings is None else readings)
-            self.cut_off = (something or not self.alone) and self._looks[-1] + max(stretches, default=0.0) >= self.ends
+            read, now = self.readings if readings is None else readings, time.time()
+            last = read[-1].fit_seconds + read[-1].score_seconds if read else 0.0
+            self._longest = max(self._longest, now - self._looked, last)
+            self._looked = now
+            self.cut_off = (bool(read) or not self.alone) and now + self._longest >= self.ends
         return self.cut_off
 
     def stop(self, readings: Sequence[Reading]) -> bool:
