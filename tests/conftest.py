@@ -1,4 +1,4 @@
-"""What several tests share: where the real data sets lie."""
+"""What several tests share: where the real data sets lie, and an empty ledger."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from staytuned.protocols import Ledger
+from staytuned.store.memory import MemoryLedger
+from staytuned.store.open import open_ledger
 
 settings.register_profile("fast", max_examples=25, deadline=None, derandomize=True)
 settings.register_profile("thorough", max_examples=300, deadline=None)
@@ -22,3 +26,9 @@ def data_folder() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data sets at {folder}; set STAYTUNED_DATA to the folder that holds them")
     return folder
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Ledger:
+    """An empty one, in memory and in a file."""
+    return MemoryLedger() if request.param == "memory" else open_ledger(tmp_path / "study.db")

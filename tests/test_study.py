@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -13,11 +12,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import psutil
 import pytest
 
 import staytuned as st
-from staytuned.errors import NotFoundError, SpaceError, SpaceExhausted, TrialPruned, UsageError
+from staytuned.errors import NotFoundError, SpaceError, UsageError
 from staytuned.execute.processes import ProcessExecutor
 from staytuned.goal import Goal
 from staytuned.minimizing import minimize
@@ -28,27 +26,7 @@ from staytuned.store.memory import MemoryLedger
 from staytuned.store.owner import new_owner
 from staytuned.study import Study
 from staytuned.trial import Measurement, Status, Trial
-
-LINE = {"x": st.Float(-1, 1)}
-SMALL = {"n": st.Int(1, 3), "kind": st.Choice(["a", "b"])}
-
-
-def square(trial: OpenTrial) -> float:
-    return float(trial.config["x"] ** 2)
-
-
-def _statuses(study: Study) -> list[Status]:
-    return [trial.status for trial in study.trials]
-
-
-def _story(study: Study) -> list[tuple[Any, ...]]:
-    return [(t.number, t.config, dict(t.scores), t.seed, t.origin, t.status) for t in study.trials]
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    return MemoryLedger() if request.param == "memory" else st.open_ledger(tmp_path / "study.db")
-
+from studies import LINE, square, statuses, story
 
 # ask and tell
 
@@ -63,7 +41,7 @@ def test_ask_and_tell(ledger: Any) -> None:
         assert told == study.trials[number]
         assert told.status is Status.DONE
     assert study.best.scores["loss"] == min(t.scores["loss"] for t in study.trials)
-    assert _story(Study("s", ledger=ledger)) == _story(study)
+    assert story(Study("s", ledger=ledger)) == story(study)
 
 
 def test_the_first_word_counts(ledger: Any) -> None:
@@ -173,16 +151,16 @@ def _branching(trial: OpenTrial) -> float:
 def test_an_objective_may_say_what_varies_as_it_runs(ledger: Any, method: str) -> None:
     study = Study("s", sampler=method, ledger=ledger, seed=4)
     study.optimize(_branching, trials=12)
-    assert set(_statuses(study)) == {Status.DONE}
+    assert set(statuses(study)) == {Status.DONE}
     assert {tuple(t.config) for t in study.trials} == {("model", "C"), ("model", "depth")}
     assert set(study.space.names) == {"model", "C", "depth"}
     again = Study("s", sampler=method, ledger=ledger)
     assert again.space == study.space
-    assert _story(again) == _story(study)
+    assert story(again) == story(study)
     again.optimize(_branching, trials=1)
     whole = Study(sampler=method, seed=4)
     whole.optimize(_branching, trials=13)
-    assert _story(whole) == _story(again)
+    assert story(whole) == story(again)
 
 
 def test_define_by_run_with_ask_and_tell_and_with_workers() -> None:
@@ -205,7 +183,7 @@ def test_an_enqueued_config_reaches_a_define_by_run_objective() -> None:
 def test_a_suggestion_that_cannot_be_kept_fails_the_trial_and_not_the_study() -> None:
     study = Study(seed=1)
     study.optimize(lambda trial: float(len(trial.suggest_categorical("layers", [(64,), (64, 64)]))), trials=2)
-    assert _statuses(study) == [Status.FAILED] * 2
+    assert statuses(study) == [Status.FAILED] * 2
     assert "the choice (64,) cannot be written as JSON" in study.trials[0].cure
 
 
@@ -225,7 +203,7 @@ def test_the_median_rule_stops_who_is_behind() -> None:
     for x in (1, 2, 3, 4, 5, 3, 4, 2.9):
         study.enqueue({"x": x})
     study.optimize(objective, trials=8)
-    assert _statuses(study) == [Status.DONE] * 6 + [Status.PRUNED, Status.DONE]
+    assert statuses(study) == [Status.DONE] * 6 + [Status.PRUNED, Status.DONE]
     stopped = study.trials[6]
     assert [reading.index for reading in stopped.readings] == [0, 1]
     assert stopped.scores == {"loss": 4.0}
@@ -244,7 +222,7 @@ def test_a_failing_objective_is_recorded_with_its_cure_and_the_study_goes_on() -
     study = Study(space=LINE, sampler="random")
     seen: list[Trial] = []
     study.optimize(objective, trials=4, on_trial=seen.append)
-    assert _statuses(study) == [Status.DONE, Status.FAILED, Status.INVALID, Status.DONE]
+    assert statuses(study) == [Status.DONE, Status.FAILED, Status.INVALID, Status.DONE]
     assert "ValueError: the matrix is singular; at test_study.py:" in study.trials[1].cure
     assert "loss=nan is no score" in study.trials[2].cure
     assert seen == list(study.trials)
@@ -267,7 +245,7 @@ def test_a_hanging_trial_is_ended_and_the_study_goes_on() -> None:
 
     study = Study(space=LINE, sampler="random")
     study.optimize(objective, trials=3, timeout=300, trial_timeout=0.5)
-    assert _statuses(study) == [Status.DONE, Status.TIMEOUT, Status.DONE]
+    assert statuses(study) == [Status.DONE, Status.TIMEOUT, Status.DONE]
     assert "limit of 0.5" in study.trials[1].cure
 
 
@@ -286,7 +264,7 @@ def test_a_memory_eater_is_ended_and_the_study_goes_on() -> None:
 
     study = Study(space=LINE, sampler="random")
     study.optimize(objective, trials=3, memory=gib)
-    assert _statuses(study) == [Status.DONE, Status.MEMORY, Status.DONE]
+    assert statuses(study) == [Status.DONE, Status.MEMORY, Status.DONE]
     assert study.trials[1].cure
 
 
@@ -298,7 +276,7 @@ def test_a_dying_worker_costs_its_trial_only() -> None:
 
     study = Study(space=LINE, sampler="random")
     study.optimize(objective, trials=2, n_jobs=2)
-    assert sorted(_statuses(study)) == [Status.DONE, Status.LOST]
+    assert sorted(statuses(study)) == [Status.DONE, Status.LOST]
 
 
 # workers
@@ -308,7 +286,7 @@ def test_two_workers_do_what_one_does() -> None:
     one, two = Study("s", space=LINE, sampler="random", seed=5), Study("s", space=LINE, sampler="random", seed=5)
     one.optimize(square, trials=8)
     two.optimize(lambda trial: trial.config["x"] ** 2, trials=8, n_jobs=2)  # by value: a worker need not import all of this file
-    assert _story(one) == _story(two)
+    assert story(one) == story(two)
 
 
 def test_two_workers_work_at_once(tmp_path: Path) -> None:
@@ -332,7 +310,7 @@ def test_anybodys_executor_will_do(workers: int) -> None:
         assert executor.submit(pow, 2, 3).result() == 8  # it is still open: who made it shuts it down
     alone = Study(space=LINE, sampler="random", seed=5)
     alone.optimize(square, trials=6)
-    assert _story(alone) == _story(study)
+    assert story(alone) == story(study)
 
 
 def test_an_executor_that_breaks_loses_no_trial() -> None:
@@ -344,109 +322,7 @@ def test_an_executor_that_breaks_loses_no_trial() -> None:
     with pytest.raises(RuntimeError, match="no workers today"):
         study.optimize(square, trials=2, executor=Broken())
     study.optimize(square, trials=1)
-    assert _statuses(study) == [Status.DONE]
-
-
-# ends
-
-
-def test_time_is_up_for_the_study_and_not_for_the_trial(tmp_path: Path) -> None:
-    ledger = st.open_ledger(tmp_path / "study.db")
-    study = Study("s", space=LINE, sampler="random", ledger=ledger, seed=6)
-    study.optimize(lambda _: time.sleep(600) or 1.0, timeout=0.6, n_jobs=2)
-    assert study.why_ended == "the time was up"
-    assert _statuses(study) == [Status.RUNNING] * 2
-    other = Study("s", sampler="random", ledger=ledger)
-    other.optimize(square, trials=3)
-    whole = Study(space=LINE, sampler="random", seed=6)
-    whole.optimize(square, trials=3)
-    assert _story(whole) == _story(other)
-
-
-def test_time_is_up_on_an_executor_that_cannot_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("staytuned.study._GRACE", 0.1)
-    release = threading.Event()
-
-    def objective(trial: OpenTrial) -> float:
-        if trial.number:
-            release.wait(60)
-        return 1.0
-
-    study = Study(space=LINE, sampler="random")
-    with ThreadPoolExecutor(1) as executor:
-        study.optimize(objective, timeout=0.3, executor=executor)
-        release.set()
-    assert study.why_ended == "the time was up"
-    assert _statuses(study) == [Status.DONE, Status.RUNNING]
-
-
-def test_the_number_of_trials_is_new_trials() -> None:
-    study = Study(space=LINE, sampler="random")
-    study.optimize(square, trials=2)
-    study.optimize(square, trials=3)
-    assert len(study.trials) == 5
-    assert study.why_ended == "all 3 trials asked for were run"
-
-
-@pytest.mark.parametrize("method", [m for m in METHODS if m != "manual"])
-def test_a_finite_space_ends(method: str) -> None:
-    study = Study(space=SMALL, sampler=method, seed=1)
-    study.optimize(lambda trial: trial.config["n"])
-    assert len({tuple(t.config.items()) for t in study.trials}) == len(study.trials) == 6
-    assert re.search("ha(s|ve) been tried", study.why_ended)
-    with pytest.raises(SpaceExhausted):
-        study.ask()
-
-
-@pytest.mark.slow
-def test_auto_walks_150_points_without_a_repeat_and_says_that_the_space_is_used_up() -> None:
-    study = Study(space={"a": st.Int(1, 10), "b": st.Choice(list("vwxyz")), "c": st.Ordinal([1, 2, 4])}, seed=3)
-    study.optimize(lambda trial: (trial.config["a"] - 7) ** 2 + trial.config["c"], trials=200)
-    assert len({tuple(t.config.items()) for t in study.trials}) == len(study.trials) == 150
-    assert re.search("ha(s|ve) been tried", study.why_ended)
-
-
-@pytest.mark.parametrize("space", [LINE, None])
-def test_what_would_never_end_is_refused(space: Any) -> None:
-    with pytest.raises(UsageError, match="without trials=, total= or timeout= would never end"):
-        Study(space=space).optimize(square)
-
-
-def test_ctrl_c_leaves_a_study_that_can_be_continued(ledger: Any) -> None:
-    def objective(trial: OpenTrial) -> float:
-        if trial.number == 2 and stop:
-            raise KeyboardInterrupt
-        return square(trial)
-
-    stop = True
-    study = Study("s", space=LINE, sampler="random", ledger=ledger, seed=7)
-    with pytest.raises(KeyboardInterrupt):
-        study.optimize(objective, trials=5)
-    assert _statuses(study) == [Status.DONE, Status.DONE, Status.RUNNING]
-    stop = False
-    again = Study("s", sampler="random", ledger=ledger)
-    again.optimize(objective, trials=3)
-    whole = Study(space=LINE, sampler="random", seed=7)
-    whole.optimize(objective, trials=5)
-    assert _story(again) == _story(whole)
-
-
-def test_ctrl_c_does_not_wait_for_the_workers(tmp_path: Path) -> None:
-    def objective(trial: OpenTrial) -> float:
-        (tmp_path / f"{trial.number} {os.getpid()}").touch()
-        if trial.number:
-            time.sleep(600)
-        return 1.0
-
-    def interrupt(_: Trial) -> None:
-        raise KeyboardInterrupt
-
-    study = Study(space=LINE, sampler="random")
-    with pytest.raises(KeyboardInterrupt):
-        study.optimize(objective, trials=9, n_jobs=2, on_trial=interrupt)
-    assert study.trials[0].status is Status.DONE
-    pids = {int(file.name.split()[1]) for file in tmp_path.iterdir()}
-    assert not any(psutil.pid_exists(pid) for pid in pids)
+    assert statuses(study) == [Status.DONE]
 
 
 # what a trial costs the study
@@ -539,8 +415,8 @@ def test_two_studies_on_one_ledger_never_share_a_trial(tmp_path: Path) -> None:
     for turn, trial in reversed(list(enumerate(asked))):
         studies[(turn + 1) % 2].tell(trial, square(trial))  # by the one that did not ask
     studies[0].refresh(), studies[1].refresh()
-    assert _story(studies[0]) == _story(studies[1])
-    assert set(_statuses(studies[0])) == {Status.DONE}
+    assert story(studies[0]) == story(studies[1])
+    assert set(statuses(studies[0])) == {Status.DONE}
 
 
 def test_two_studies_at_once_never_share_a_trial(tmp_path: Path) -> None:
@@ -557,7 +433,7 @@ def test_two_studies_at_once_never_share_a_trial(tmp_path: Path) -> None:
         thread.join()
     assert sorted(ran) == list(range(45))
     study = Study("s", ledger=tmp_path / "s.db")
-    assert _statuses(study) == [Status.DONE] * 45
+    assert statuses(study) == [Status.DONE] * 45
 
 
 def test_a_ledger_that_fails_does_not_lock_the_trial_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -612,7 +488,7 @@ def test_objects_as_choices_need_the_space_again(tmp_path: Path) -> None:
     assert {t.config["layers"] for t in study.trials} == {(64,), (64, 64)}
     with pytest.raises(UsageError, match=r"a space of Python objects.*pass the same space= again"):
         Study("s", ledger=tmp_path / "s.db")
-    assert _story(Study("s", space=space, ledger=tmp_path / "s.db")) == _story(study)
+    assert story(Study("s", space=space, ledger=tmp_path / "s.db")) == story(study)
 
 
 @pytest.mark.parametrize(
@@ -678,72 +554,4 @@ def test_an_executor_with_limits_of_its_own_keeps_them_within_a_budget_of_time()
     study = Study(space=LINE, sampler="random")
     with ProcessExecutor(1, timeout=0.25) as executor:
         study.optimize(lambda trial: time.sleep(600 * (trial.number == 0)) or 1.0, trials=2, timeout=300, executor=executor)
-    assert _statuses(study) == [Status.TIMEOUT, Status.DONE]
-
-
-def test_a_trial_that_asks_stops_when_the_time_is_up_and_is_given_back() -> None:
-    asked = []
-
-    def slow(trial: OpenTrial) -> float:
-        for step in range(1000):
-            if trial.number:
-                asked.append(step)
-                time.sleep(0.01)
-                trial.report(1.0, step)
-                if trial.should_prune():
-                    raise TrialPruned
-        return 1.0
-
-    study = Study(space=LINE, sampler="random", scheduler="none", seed=0)
-    study.optimize(slow, timeout=0.3)
-    assert study.why_ended == "the time was up"
-    assert 1 <= len(asked) < 500
-    assert [trial.status for trial in study.trials] == [Status.DONE, Status.RUNNING]
-    study.optimize(square, trials=1)
-    assert study.trials[1].status is Status.DONE
-    assert len(study.trials) == 2
-
-
-def test_the_only_trial_is_recorded_with_what_it_read_before_the_time_was_up() -> None:
-    """So that there is something to show; and it goes on until it has read something, however long that takes."""
-
-    def slow(trial: OpenTrial) -> float:
-        for step in range(1000):
-            time.sleep(0.05)
-            if not step:
-                assert not trial.should_prune(), "nothing was reported yet"
-            trial.report(float(step == 0), step)
-            if trial.should_prune():
-                raise TrialPruned
-        return 1.0
-
-    study = Study(space=LINE, sampler="random", scheduler="none", seed=0)
-    study.optimize(slow, timeout=0.01)
-    assert [(trial.number, trial.status) for trial in study.trials] == [(0, Status.PRUNED)]
-    assert study.best.scores == {"loss": 1.0}
-    assert study.best.cure == "the time was up after 1 step, and no trial had finished"
-    assert study.why_ended == "the time was up"
-    study.optimize(square, trials=1)
-    assert study.best.number == 1, "a finished one is better than any other"
-
-
-def test_no_trial_begins_that_cannot_end_in_time() -> None:
-    def slow(_: OpenTrial) -> float:
-        time.sleep(0.3)
-        return 1.0
-
-    study = Study(space=LINE, sampler="random", seed=0)
-    study.optimize(slow, timeout=0.5)
-    assert _statuses(study) == [Status.DONE]
-    assert re.fullmatch(r"the time was up: 0\.[0-9]+ s were left, and a trial may take 0\.3[0-9]* s until it can be stopped", study.why_ended)
-
-
-def test_the_first_trial_has_the_time_it_needs_so_that_there_is_something_to_show() -> None:
-    def slow(trial: OpenTrial) -> float:
-        time.sleep(0.05)
-        assert not trial.should_prune()
-        return 1.0
-
-    study = Study(space=LINE, sampler="random", seed=0)
-    study.optimize(slow, timeout=0.01)
-    assert study.best.scores["loss"] == 1.0
+    assert statuses(study) == [Status.TIMEOUT, Status.DONE]
