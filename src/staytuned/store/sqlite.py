@@ -142,7 +142,8 @@ def database_path(url: str | Path) -> Path:
     if not text or text == ":memory:" or text.startswith("sqlite:") or "://" in text:
         scheme, found, _ = str(url).partition("://")
         known = f"{scheme}://..." if found and scheme != "sqlite" else str(url)  # there may be a password in it
-        raise UsageError(f"ledger={known!r} names no ledger; write a path such as staytuned.db, or sqlite:///staytuned.db, or postgresql://user@host/database")
+        places = "a path such as staytuned.db, or sqlite:///staytuned.db, postgresql://user@host/database or mysql://user@host/database"
+        raise UsageError(f"ledger={known!r} names no ledger; write {places}")
     return Path(text).expanduser().absolute()
 
 
