@@ -20,7 +20,7 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check src tests examples benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/python -m pytest -m "not slow" -n 2 -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2 -q
 
 # The servers that the ledger is tested on; where they cannot be installed their tests are skipped, and say so.
 servers:
